@@ -1,0 +1,45 @@
+#ifndef SERVER_CONFIG_H
+#define SERVER_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include "search/base/error.h"
+
+/*
+ * The settings of lathed. Each comes from, in this order: a flag, a variable of
+ * the environment (LATHE_ and the flag in capitals: --data-dir, LATHE_DATA_DIR), the
+ * file named by --config (one `name = value` a line), a default. `lathed --help`
+ * prints them all; config_print prints what is in force, without secrets.
+ *
+ * Strings belong to the config and live until config_release.
+ */
+struct config {
+    char *data_dir;     /* absolute; made when missing, mode 0700 */
+    char *database_url; /* NULL: a private PostgreSQL under data_dir; a secret */
+    char *pg_bin;       /* folder of postgres and initdb; NULL: look for it */
+    char *pg_user;      /* who runs the private PostgreSQL when we are root */
+    char *address;      /* numeric IPv4 or IPv6 to listen on */
+    int port;           /* 0: any free one, see <data_dir>/address */
+    bool insecure;      /* listening beyond loopback without TLS was acknowledged */
+    char *hosts;        /* further Host names that are ours, separated by commas, or NULL */
+    bool role_api, role_runner;
+    int slots;          /* jobs this runner trains at a time */
+    int threads;        /* of each trainer; 0: cores / slots */
+    char *trainer;      /* absolute path of lathe-train */
+    char *web_dir;      /* folder of the dashboard, or NULL */
+    int pool_size;      /* connections for short statements */
+    int64_t max_body;   /* bytes of a JSON body */
+    int64_t max_upload; /* bytes of one upload */
+    int drain_s;        /* how long a graceful stop may take */
+    char *log_level;    /* debug, info, warn, error */
+};
+
+/* Fills `config`. *done is set when there is nothing left to do but exit 0
+ * (--help, --version). E_INPUT names the flag, variable or line that is wrong. */
+enum status config_read(struct config *config, int argc, char **argv, bool *done, struct error *err);
+
+void config_print(const struct config *config, FILE *out);
+void config_release(struct config *config);
+
+#endif

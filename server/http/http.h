@@ -1,0 +1,47 @@
+#ifndef SERVER_HTTP_HTTP_H
+#define SERVER_HTTP_HTTP_H
+
+#include <stdint.h>
+#include <uv.h>
+#include "search/base/error.h"
+#include "server/http/router.h"
+
+struct app;
+struct auth;
+
+/*
+ * HTTP/1.1 on the loop: libmicrohttpd without threads, its epoll descriptor watched by
+ * a uv_poll. Nothing outside this folder sees libmicrohttpd.
+ *
+ * What it takes care of, so that handlers need not: headers that can be read two ways,
+ * absolute deadlines for header and body, ceilings for both, Host and Origin, the
+ * token and its scope, request ids, problem documents, draining.
+ */
+struct http;
+
+struct http_options {
+    const char *address; /* numeric */
+    int port;            /* 0: any */
+    const char *hosts;   /* further names of ours for the Host check, by commas, or NULL */
+    const struct router *router;
+    struct auth *auth;
+    struct app *app;
+    const char *uploads_dir;
+    int64_t max_body, max_upload;
+    unsigned header_ms, body_ms, idle_ms; /* deadlines; 0: 10 s, 30 s (a stalled body), 60 s */
+    unsigned max_connections;             /* 0: 10000 */
+};
+
+struct http *http_open(uv_loop_t *loop, const struct http_options *options, struct error *err);
+
+/* The port in use. */
+int http_port(const struct http *http);
+
+/* Stops accepting, closes idle connections, ends streams, lets requests in flight finish;
+ * then drained(data), at the latest after `limit_ms`. */
+void http_drain(struct http *http, unsigned limit_ms, void (*drained)(void *data), void *data);
+
+/* After http_drain has reported: frees everything, then closed(data). */
+void http_close(struct http *http, void (*closed)(void *data), void *data);
+
+#endif
