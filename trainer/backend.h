@@ -1,0 +1,216 @@
+#ifndef TRAINER_BACKEND_H
+#define TRAINER_BACKEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "search/base/error.h"
+
+/*
+ * A backend is a place where numbers live and the operations that run there, at
+ * the grain of an operation of the paper:
+ *
+ *     ref   plain loops with double sums: the meaning of every operation
+ *     cpu   OpenBLAS for the matmuls, one OpenMP team for everything
+ *     cuda  linked in when built with LATHE_CUDA; otherwise backend_open says so
+ *
+ * `ref` is the specification: tests/trainer/test_backends_agree.c runs every
+ * operation on every backend and compares with it.
+ *
+ * Memory. A `struct block` is memory of the backend; nobody above looks inside.
+ * How wide an element is in it is the backend's business (cpu: float32; cuda:
+ * what suits the use), except that BLOCK_FLOATS are float32, BLOCK_IDS int32 and
+ * BLOCK_SUMS float64 everywhere. A `struct view` is a matrix inside a block:
+ * element (r, c) lies at `at + r * ld + c`, counted in elements. A vector is a
+ * view of one row. Views are values; they own nothing. Outputs never overlap
+ * inputs unless an operation says so.
+ *
+ * Letters, everywhere: B batch, T time, N rows (B*T), C hidden, F ffn channels,
+ * V vocabulary, H query heads, K key/value heads, D head_dim. Matrices are
+ * row-major, (rows, columns). `d_x` is the gradient of x.
+ *
+ * Widths. What lies in a row beyond `cols` is not part of the matrix. Storage is
+ * padded so that every `ld` is a multiple of `multiple`; a backend that prefers
+ * round widths may read on up to the padding, because surgery fills what it
+ * vacates in weights and moments with zeros and activations start as zeros.
+ *
+ * Order of execution is the order of the calls; a backend may run behind the
+ * caller, and `download`, `sum_squares` and `finish` wait for it. Calls come from
+ * one thread at a time. Same backend, same number of threads, same calls: the
+ * same bits.
+ */
+
+struct block;
+
+struct view {
+    struct block *block;
+    size_t at;
+    int rows, cols, ld;
+};
+
+enum block_use {
+    BLOCK_WEIGHTS, /* the master weights; matmuls may use a copy of lower precision */
+    BLOCK_GRADS,
+    BLOCK_MOMENTS,
+    BLOCK_ACTIVATIONS, /* what flows between operations, logits included */
+    BLOCK_FLOATS,      /* float32: norm statistics, losses, rotary table */
+    BLOCK_IDS,         /* int32: token ids and targets */
+    BLOCK_SUMS,        /* float64: saliency sums */
+};
+
+/* One linear map of several that share their input: out (N, M) = base + inp (N, K) @ weight^T +
+ * bias. weight is (M, K). base and bias are left out when their `block` is NULL; base may be out
+ * itself. */
+struct projection {
+    struct view out, weight, bias, base;
+};
+
+/* A parameter tensor as the optimizer sees it: (rows, cols) with ld at `at` in all four blocks.
+ * For saliency, element (r, c) belongs to sum `row_sum + r / row_span` and to sum
+ * `col_sum + c / col_span`; a negative row_sum or col_sum means to none on that side. */
+struct param {
+    size_t at;
+    int rows, cols, ld;
+    bool decay; /* weight decay applies */
+    int row_sum, row_span, col_sum, col_span;
+};
+
+/* One AdamW step as torch.optim.AdamW takes it: decoupled decay with the plain learning rate,
+ * bias correction of both moments, epsilon outside the square root. With g' = grad_scale * g:
+ *     w -= lr*decay*w;  m = b1*m + (1-b1)*g';  v = b2*v + (1-b2)*g'^2
+ *     w -= lr / (1-b1^step) * m / (sqrt(v / (1-b2^step)) + epsilon)
+ * When `sums` is set, |w * g| with the values before the step and the unscaled g is added to
+ * the sums of the element's groups: saliency costs no pass of its own. */
+struct adamw {
+    struct block *weights, *grads, *m, *v;
+    const struct param *param;
+    int n_params;
+    double lr, beta1, beta2, epsilon, weight_decay, grad_scale;
+    int64_t step;       /* 1 for the first */
+    struct block *sums; /* or NULL */
+    int n_sums;
+};
+
+struct attention_shape {
+    int batch, time, q_heads, kv_heads, head_dim; /* kv_heads divides q_heads */
+};
+
+struct backend {
+    const char *name;
+    int threads;
+    int multiple; /* storage widths are rounded up to this */
+
+    void (*close)(struct backend *be);
+
+    /* --- memory --- */
+
+    /* Zeroed. E_MEMORY, naming the bytes, when it does not fit; *out is NULL then. */
+    enum status (*alloc)(struct backend *be, enum block_use use, size_t n, struct block **out,
+                         struct error *err);
+    void (*release)(struct backend *be, struct block *block); /* NULL is fine */
+
+    /* Between a view and a dense (rows, cols) array of floats of ours. */
+    void (*upload)(struct backend *be, struct view to, const float *from);
+    void (*download)(struct backend *be, float *to, struct view from);
+    void (*upload_ids)(struct backend *be, struct view to, const int32_t *from);
+    void (*upload_sums)(struct backend *be, struct block *to, const double *from, int n);
+    void (*download_sums)(struct backend *be, double *to, struct block *from, int n);
+
+    /* to = from, same rows and cols, within or between blocks of one use. No overlap. */
+    void (*copy)(struct backend *be, struct view to, struct view from);
+    void (*zero)(struct backend *be, struct view to);
+    void (*finish)(struct backend *be);
+
+    /* --- operations --- */
+
+    /* out (N, C) = table (V, C)[ids (1, N)] */
+    void (*embed_forward)(struct backend *be, struct view out, struct view table, struct view ids);
+    /* d_table[ids[n]] += d_out[n] */
+    void (*embed_backward)(struct backend *be, struct view d_table, struct view d_out,
+                           struct view ids);
+
+    /* out (N, C) = inp * rstd * gain (1, C), rstd (1, N) = 1 / sqrt(mean over C of inp^2 +
+     * epsilon); keeps rstd for the way back. */
+    void (*rmsnorm_forward)(struct backend *be, struct view out, struct view rstd, struct view inp,
+                            struct view gain, double epsilon);
+    /* d_inp (N, C) += its share; d_gain (1, C) is added to when `add`, else written.
+     * When out.block is set, the forward's `out` is computed again on the way. */
+    void (*rmsnorm_backward)(struct backend *be, struct view d_inp, struct view d_gain,
+                             struct view out, struct view d_out, struct view inp, struct view gain,
+                             struct view rstd, bool add);
+
+    /* Each of the n projections of the same inp (N, K). */
+    void (*linear_forward)(struct backend *be, const struct projection *p, int n, struct view inp);
+    /* d_inp (N, K) = sum of d_out_i @ weight_i; p[i].out is d_out_i, bias and base are not looked
+     * at. */
+    void (*linear_backward_input)(struct backend *be, struct view d_inp, const struct projection *p,
+                                  int n);
+    /* p[i].weight += d_out_i^T @ inp and p[i].bias += column sums of d_out_i when `add`, else =.
+     * Here p[i].weight and p[i].bias are the gradients, p[i].out is d_out_i. */
+    void (*linear_backward_weight)(struct backend *be, const struct projection *p, int n,
+                                   struct view inp, bool add);
+
+    /* Turns each head of x (N, heads*D) in place, in Hugging Face's half-split form: with
+     * table (T, D) holding D/2 cosines then D/2 sines of the position n mod T,
+     *     x[i] = x[i]*cos - x[i+D/2]*sin,  x[i+D/2] = x[i+D/2]*cos + x[i]*sin.
+     * `direction` is 1, or -1 for the way back. */
+    void (*rope)(struct backend *be, struct view x, struct view table, int head_dim, int direction);
+
+    /* Causal attention inside each sequence: out (N, H*D) = softmax(q k^T / sqrt(D)) v with
+     * q (N, H*D), k and v (N, K*D); query head h uses KV head h / (H/K). Keeps
+     * lse (B*H, T), the log of each softmax's denominator. */
+    void (*attention_forward)(struct backend *be, struct view out, struct view lse, struct view q,
+                              struct view k, struct view v, struct attention_shape s);
+    /* d_q, d_k, d_v are written. `out` and `lse` are the forward's. */
+    void (*attention_backward)(struct backend *be, struct view d_q, struct view d_k,
+                               struct view d_v, struct view d_out, struct view out, struct view lse,
+                               struct view q, struct view k, struct view v,
+                               struct attention_shape s);
+
+    /* out (N, F) = silu(gate) * up */
+    void (*swiglu_forward)(struct backend *be, struct view out, struct view gate, struct view up);
+    /* In place: gate and up become their gradients, and d_out becomes the forward's out, which
+     * the gradient of the next matrix needs. */
+    void (*swiglu_backward)(struct backend *be, struct view d_out, struct view gate,
+                            struct view up);
+
+    /* losses (1, N) = -log softmax(logits (N, V))[targets (1, N)], 0 where the target is negative.
+     * When scale is not 0 the logits become scale * d_loss/d_logits (0 in rows without a target);
+     * otherwise their contents are unspecified afterwards. */
+    void (*cross_entropy)(struct backend *be, struct view losses, struct view logits,
+                          struct view targets, double scale);
+
+    /* Sum of squares of the gradients of all params. */
+    double (*sum_squares)(struct backend *be, struct block *grads, const struct param *param,
+                          int n_params);
+    void (*adamw)(struct backend *be, const struct adamw *step);
+
+    void *state; /* the backend's own */
+};
+
+/* By name, for --backend; `threads` is 1 or more and only cpu heeds it. E_INPUT for a name that
+ * does not exist, E_MISSING for a backend this build or machine lacks. */
+enum status backend_open(struct backend **out, const char *name, int threads, struct error *err);
+void backend_close(struct backend *be); /* NULL is fine; every block must be released */
+
+/* What backend_open looks up; one file each. */
+enum status backend_ref(struct backend **out, int threads, struct error *err);
+enum status backend_cpu(struct backend **out, int threads, struct error *err);
+enum status backend_cuda(struct backend **out, int threads, struct error *err);
+
+/* A part of a view: `cols` columns from `col`, or `rows` rows from `row`. */
+static inline struct view view_cols(struct view v, int col, int cols)
+{
+    v.at += (size_t)col;
+    v.cols = cols;
+    return v;
+}
+
+static inline struct view view_rows(struct view v, int row, int rows)
+{
+    v.at += (size_t)row * (size_t)v.ld;
+    v.rows = rows;
+    return v;
+}
+
+#endif

@@ -1,0 +1,99 @@
+#ifndef TRAINER_MODEL_H
+#define TRAINER_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "search/shape.h"
+#include "trainer/backend.h"
+#include "trainer/layout.h"
+
+/*
+ * A model: weights in one block, and, when it is to be trained, gradients and two
+ * moments in three more of the same layout, activations in a fifth. Everything
+ * is allocated by model_open and nothing afterwards, so "does not fit" is an
+ * answer in the first second.
+ *
+ * The network is Llama's: embedding; per layer x += O attention(rope(q), rope(k), v)
+ * of rmsnorm(x), x += down(silu(gate) * up) of rmsnorm(x); a last rmsnorm and the
+ * LM head (the embedding again when tied). Every layer has its own number of
+ * heads and FFN channels; head_dim * heads need not equal the hidden size; q, k
+ * and v may have biases (qwen2). The mean of a norm is over the current hidden size.
+ *
+ * The capacity (layout.h) fixes what is allocated, the current shape what is
+ * computed. Fields may be read by anybody; surgery and the functions here write.
+ */
+struct model_options {
+    int batch_size, sequence_length; /* the most a call may bring */
+    bool train;                      /* gradients, moments and activations to go back with */
+    bool recompute; /* keep only each layer's input and compute the rest twice: about a third more
+                       work for a fraction of the activations. Same bits either way. */
+};
+
+struct model_bytes {
+    size_t weights, grads, moments, activations, total;
+};
+
+enum model_block { MODEL_WEIGHTS, MODEL_GRADS, MODEL_M, MODEL_V, MODEL_BLOCKS };
+
+struct model {
+    struct backend *be; /* borrowed; must outlive the model */
+    struct model_options options;
+    struct layout layout;
+    struct block *block[MODEL_BLOCKS];
+    struct block *activations, *floats, *ids;
+    struct model_bytes bytes;
+    struct param *param; /* one per slot, for the optimizer; follows the current shape */
+};
+
+/* What model_open would allocate, exactly, without allocating. */
+enum status model_measure(struct model_bytes *out, const struct backend *be,
+                          const struct shape *capacity, const struct model_options *options,
+                          struct error *err);
+
+/* Zero weights at shape `current` inside `capacity` (the same for a model that is not searched).
+ * E_MEMORY names the bytes asked for in total; E_INPUT for a shape or size we cannot take. */
+enum status model_open(struct model **out, struct backend *be, const struct shape *capacity,
+                       const struct shape *current, const struct model_options *options,
+                       struct error *err);
+void model_close(struct model *model); /* NULL is fine */
+
+const struct shape *model_shape(const struct model *model); /* the current one */
+
+/* Changes the current shape without moving anything (surgery does that, or a checkpoint that is
+ * about to be read). */
+enum status model_set_shape(struct model *model, const struct shape *current, struct error *err);
+
+/* Random weights from the seed, by init.h; moments zero. */
+void model_init(struct model *model, uint64_t seed);
+
+/* One tensor between a block and a dense (slot->rows, slot->cols) array. The slot is one of
+ * model->layout.slot. */
+void model_read(struct model *model, enum model_block which, const struct slot *slot, float *to);
+void model_write(struct model *model, enum model_block which, const struct slot *slot,
+                 const float *from);
+
+/* The view of a slot in one of the blocks. */
+struct view model_view(const struct model *model, enum model_block which, const struct slot *slot);
+
+/* Token ids and, per position, the id to predict (negative: none), both (batch, time), row-major.
+ * Every id must lie in 0..vocab_size-1 and every target below vocab_size (the caller checks its
+ * data once; here it is asserted). */
+struct model_batch {
+    const int32_t *ids, *targets;
+    int batch, time; /* at most the options' */
+};
+
+/* Forward only: the sum of the losses (nats) over positions with a target, and their number. */
+double model_loss(struct model *model, const struct model_batch *batch, int64_t *n_targets);
+
+/* Forward and backward of loss_scale * (sum of losses); with loss_scale = 1 / (targets in all
+ * micro-batches) the gradients are those of the mean loss. `add` is false for the first
+ * micro-batch of a step (gradients are written, not added to). Returns the unscaled sum. */
+double model_gradient(struct model *model, const struct model_batch *batch, double loss_scale,
+                      bool add);
+
+/* The logits of the batch, (batch*time, vocab_size), in host memory. For verify and tests. */
+void model_logits(struct model *model, const struct model_batch *batch, float *to);
+
+#endif
