@@ -37,7 +37,8 @@ struct config {
 
 /* Fills `config`. *done is set when there is nothing left to do but exit 0
  * (--help, --version). E_INPUT names the flag, variable or line that is wrong. */
-enum status config_read(struct config *config, int argc, char **argv, bool *done, struct error *err);
+enum status config_read(struct config *config, int argc, char **argv, bool *done,
+                        struct error *err);
 
 void config_print(const struct config *config, FILE *out);
 void config_release(struct config *config);

@@ -45,14 +45,14 @@ struct app;
  * `gone` turns true and replies are dropped silently: no handler needs to ask.
  */
 struct upload {
-    char *path;   /* a finished, fsynced file below uploads_dir; rename it away to keep it,
-                     what is still there at the end of the request is unlinked */
+    char *path; /* a finished, fsynced file below uploads_dir; rename it away to keep it,
+                   what is still there at the end of the request is unlinked */
     int64_t bytes;
     char sha256[65];
 };
 
 struct identity {
-    char id[32];      /* "tok_3", or "tok_0" for the token of the data directory */
+    char id[32]; /* "tok_3", or "tok_0" for the token of the data directory */
     char name[64];
     enum scope scope; /* what it may do */
 };
@@ -66,11 +66,11 @@ struct request {
     const struct identity *who; /* NULL on SCOPE_OPEN routes */
     const char *body;           /* BODY_JSON: NUL-terminated; otherwise NULL */
     size_t n_body;
-    struct upload *upload;      /* BODY_FILE: the file; otherwise NULL */
-    struct arena arena;         /* ceiling 8 MiB */
-    bool gone;                  /* the client left; work for it may stop */
+    struct upload *upload; /* BODY_FILE: the file; otherwise NULL */
+    struct arena arena;    /* ceiling 8 MiB */
+    bool gone;             /* the client left; work for it may stop */
     bool replied;
-    int pending;                /* holds; the request lives while > 0 */
+    int pending; /* holds; the request lives while > 0 */
 };
 
 /* A part of the path ("id"), never NULL for a name in the route's template. */
@@ -98,7 +98,7 @@ json_t *request_json(struct request *req, struct error *err);
 /* Zeroed memory of the request; beyond the ceiling the program ends, so sizes that
  * depend on the outside are bounded by the caller. */
 void *request_alloc(struct request *req, size_t count, size_t size);
-#define request_new(req, type) ((type *)request_alloc((req), 1, sizeof(type)))
+#define request_new(req, type)      ((type *)request_alloc((req), 1, sizeof(type)))
 #define request_new_n(req, type, n) ((type *)request_alloc((req), (n), sizeof(type)))
 char *request_printf(struct request *req, const char *fmt, ...) PRINTF_LIKE(2, 3);
 char *request_strdup(struct request *req, const char *text);

@@ -12,8 +12,9 @@ struct request;
  *
  *     static const struct route routes[] = {
  *         { "GET",  "/v1/searches/{id}",        search_get,    .scope = SCOPE_READ },
- *         { "POST", "/v1/searches",             search_create, .scope = SCOPE_WRITE, .body = BODY_JSON },
- *         { "POST", "/v1/uploads",              upload_create, .scope = SCOPE_WRITE, .body = BODY_FILE },
+ *         { "POST", "/v1/searches",             search_create, .scope = SCOPE_WRITE, .body =
+ * BODY_JSON }, { "POST", "/v1/uploads",              upload_create, .scope = SCOPE_WRITE, .body =
+ * BODY_FILE },
  *     };
  *     router_add(router, routes, sizeof routes / sizeof *routes);
  *
@@ -27,7 +28,7 @@ struct request;
 enum { ROUTER_MAX_PARAMS = 4, ROUTER_MAX_SEGMENT = 200 };
 
 enum scope {
-    SCOPE_OPEN,  /* no token asked for: health and the dashboard's files */
+    SCOPE_OPEN, /* no token asked for: health and the dashboard's files */
     SCOPE_READ,
     SCOPE_WRITE, /* includes read */
     SCOPE_ADMIN, /* includes write */
@@ -37,8 +38,8 @@ enum scope {
  * fine). Refusals happen before the handler: 401, 403, 404, 405, 411, 413, 415. */
 enum body {
     BODY_NONE,
-    BODY_JSON,  /* application/json, in memory; max_body. Empty reads as {} */
-    BODY_FILE,  /* application/octet-stream, straight to disk; max_upload. See struct upload */
+    BODY_JSON, /* application/json, in memory; max_body. Empty reads as {} */
+    BODY_FILE, /* application/octet-stream, straight to disk; max_upload. See struct upload */
 };
 
 struct route {

@@ -9,6 +9,7 @@
  * down. So `heard` is called with payload NULL for every channel each time the
  * connection has come (back) up, which means "look now".
  *
+ * `channels` is NULL-terminated and lives as long as the listener (at most 8).
  * Channel names are ours (letters and underscores), never from outside.
  */
 struct pg_listener;

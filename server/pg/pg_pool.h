@@ -17,12 +17,12 @@
 struct pg_pool;
 
 struct pg_pool_options {
-    const char *conninfo;         /* copied; a URL or key=value text */
-    const char *name;             /* application_name, and who we are in the log */
-    int n_conns;                  /* default 4, at most 32 */
-    int depth;                    /* default 16 */
-    int queue_max;                /* default 1024 */
-    unsigned patience_ms;         /* default 5000 */
+    const char *conninfo;          /* copied; a URL or key=value text */
+    const char *name;              /* application_name, and who we are in the log */
+    int n_conns;                   /* default 4, at most 32 */
+    int depth;                     /* default 16 */
+    int queue_max;                 /* default 1024 */
+    unsigned patience_ms;          /* default 5000 */
     unsigned statement_timeout_ms; /* default 15000 */
 };
 
@@ -40,7 +40,7 @@ struct pg_pool_stats {
     int n_conns, n_up;   /* connections wanted, and usable now */
     int waiting, flying; /* queries in the queue, and sent */
     uint64_t queries, errors, busy, reconnects;
-    uint64_t oldest_ms;  /* age of the oldest query that waits */
+    uint64_t oldest_ms; /* age of the oldest query that waits */
 };
 void pg_pool_stats(const struct pg_pool *pool, struct pg_pool_stats *out);
 

@@ -65,6 +65,7 @@ struct pg_query {
     PGresult *rows;
     struct error err;
     uint64_t sent_at;
+    bool prepares; /* sent with its preparation in front */
 };
 
 /* The rows of a result are read so often that it has words of its own. A null

@@ -1,0 +1,13 @@
+# Writes a C file with every migration's text: cmake -DOUT=x.c "-DFILES=a.sql;b.sql" -P embed.cmake
+set(texts "")
+set(table "")
+foreach(file IN LISTS FILES)
+    get_filename_component(name ${file} NAME)
+    string(REGEX MATCH "^[0-9]+" digits ${name})
+    string(REGEX REPLACE "^0+" "" number ${digits})
+    file(READ ${file} hex HEX)
+    string(REGEX REPLACE "(..)" "0x\\1," bytes "${hex}")
+    string(APPEND texts "static const char sql_${digits}[] = {${bytes}0};\n")
+    string(APPEND table "    { ${number}, \"${name}\", sql_${digits} },\n")
+endforeach()
+file(WRITE ${OUT} "#include \"server/pg/migrate.h\"\n\n${texts}\nconst struct migration migrations[] = {\n${table}    { 0, 0, 0 },\n};\n")
