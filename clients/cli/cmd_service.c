@@ -1,0 +1,102 @@
+#include <string.h>
+#include "clients/cli/command.h"
+#include "clients/cli/look.h"
+#include "clients/cli/stream.h"
+
+/* status, jobs, events: the service itself. */
+
+static const struct show job_columns[] = {
+    { "id", "id", SHOW_TEXT },
+    { "kind", "kind", SHOW_TEXT },
+    { "for", "resource", SHOW_TEXT },
+    { "state", "state", SHOW_TEXT },
+    { "attempt", "attempt", SHOW_WHOLE },
+    { "worker", "worker", SHOW_TEXT },
+    { "created", "created_at", SHOW_TIME },
+    { "reason", "reason", SHOW_TEXT },
+    { NULL, NULL, 0 },
+};
+
+static int job_list(struct context *ctx)
+{
+    static const char *const filters[] = { "state", "kind", NULL };
+    return command_list(ctx, "jobs", filters, job_columns);
+}
+
+static int status_show(struct context *ctx)
+{
+    json_t *ready = NULL, *page = NULL;
+    struct error *err = &ctx->err;
+    if (http_get(&ctx->http, "/readyz", &ready, err)) return command_fail(ctx);
+    if (http_get(&ctx->http, "/v1/jobs?page_size=1", &page, err)) {
+        json_decref(ready);
+        return command_fail(ctx);
+    }
+    if (!command_print_json(ctx, ready))
+        printf("lathed at %s is ready, and the token is accepted\n", ctx->http.where.server);
+    json_decref(ready);
+    json_decref(page);
+    return 0;
+}
+
+static void on_event(void *context, const struct sse_event *event)
+{
+    struct context *ctx = context;
+    json_t *data = json_loads(event->data, JSON_DECODE_ANY, NULL);
+    if (ctx->json && data) {
+        json_t *line = json_pack("{sssssO}", "id", event->id, "event", event->name, "data", data);
+        json_dumpf(line, stdout, JSON_COMPACT | JSON_REAL_PRECISION(17));
+        putchar('\n');
+        json_decref(line);
+    } else {
+        printf("%s %s %s\n", event->id, event->name, event->data);
+    }
+    fflush(stdout);
+    json_decref(data);
+}
+
+static int event_watch(struct context *ctx)
+{
+    struct buf path;
+    struct stream stream;
+    buf_init(&path, HTTP_MAX_PATH);
+    buf_puts(&path, "/v1/events");
+    http_query(&path, "resource", args_get(ctx->args, "resource"));
+    enum status status = stream_open(&stream, &ctx->http.where, path.bytes,
+                                     args_get(ctx->args, "after"), on_event, ctx, &ctx->err);
+    while (!status && !ferror(stdout)) status = stream_wait(&stream, 1000, &ctx->err);
+    stream_close(&stream);
+    buf_release(&path);
+    return status ? command_fail(ctx) : 0;
+}
+
+static const struct opt job_opts[] = {
+    { "state", 0, "STATE", "only those queued, running, succeeded, failed, cancelled..." },
+    { "kind", 0, "KIND", "only those of a kind: dataset, import, search, train" },
+    COMMAND_LIST_OPTS,
+    { NULL, 0, NULL, NULL },
+};
+
+static const struct opt event_opts[] = {
+    { "resource", 'r', "ID", "only those of one search, run, dataset..." },
+    { "after", 0, "ID", "also those after this event; 0: all that are kept" },
+    { NULL, 0, NULL, NULL },
+};
+
+const struct verb status_verbs[] = {
+    { "show", "", "is the service ready, and the token right", NULL, NULL, 0, 0, status_show },
+    { NULL, NULL, NULL, NULL, NULL, 0, 0, NULL },
+};
+
+const struct verb job_verbs[] = {
+    { "list", "", "show jobs", NULL, job_opts, 0, 0, job_list },
+    { NULL, NULL, NULL, NULL, NULL, 0, 0, NULL },
+};
+
+const struct verb event_verbs[] = {
+    { "watch", "", "print events as they come, for ever",
+      "Goes on after the last event seen when the connection breaks. Example\n"
+      "  lathe events --resource srch_1 --after 0 --json\n",
+      event_opts, 0, 0, event_watch },
+    { NULL, NULL, NULL, NULL, NULL, 0, 0, NULL },
+};
