@@ -1,0 +1,51 @@
+#ifndef SEARCH_SPACE_H
+#define SEARCH_SPACE_H
+
+#include <stdbool.h>
+#include "search/group.h"
+
+/*
+ * Which groups a search may remove.
+ *
+ *   types   any subset of heads, ffn, stem; all by default.
+ *   scope   uniform (default): one unit spans all layers that are not frozen, every
+ *           layer giving up its own least salient one; these layers must be alike in
+ *           the source and stay alike. per_layer: a unit lives in one layer. The stem
+ *           spans the model in both.
+ *   head_unit  kv_group (default) or query; see group.h.
+ *   floors  the fewest units that may remain, in every layer: KV groups (or query heads
+ *           per KV group), FFN channels, stem channels. 0, the default: 1 head unit, an
+ *           eighth of the source's channels, rounded up.
+ *   frozen_layers  layers that keep their heads and FFN channels. The stem passes
+ *           through them nevertheless.
+ *
+ * JSON: {"types": ["heads","ffn","stem"], "scope": "uniform", "head_unit": "kv_group",
+ *        "floors": {"heads": 1, "ffn": 192, "stem": 72}, "frozen_layers": [0, 29]},
+ * every member optional.
+ */
+enum scope { SCOPE_UNIFORM, SCOPE_PER_LAYER };
+
+extern const char *const scope_names[]; /* "uniform", "per_layer", NULL */
+
+struct space {
+    bool types[GROUP_TYPES];
+    enum scope scope;
+    enum head_unit head_unit;
+    int floors[GROUP_TYPES]; /* 0: by the rule above */
+    bool frozen[SHAPE_MAX_LAYERS];
+};
+
+/* The defaults. */
+void space_init(struct space *space);
+
+/* Reads an object that the caller opened, and ends it. */
+enum status space_read(struct space *space, struct field *f);
+void space_emit(const struct space *space, struct emit *e);
+
+/* Does it make sense for this source? E_INPUT says why not. */
+enum status space_check(const struct space *space, const struct shape *source, struct error *err);
+
+/* The fewest units of a type that may remain in layer l of a search from this source. */
+int space_floor(const struct space *space, const struct shape *source, enum group_type type, int l);
+
+#endif
