@@ -158,6 +158,14 @@ void file_put(struct file_out *o, const void *bytes, size_t len)
     }
 }
 
+void file_patch(struct file_out *o, uint64_t at, const void *bytes, size_t len)
+{
+    flush_out(o);
+    if (o->error) return;
+    ssize_t n = pwrite(o->fd, bytes, len, (off_t)at);
+    if (n != (ssize_t)len) o->error = n < 0 ? errno : EIO;
+}
+
 uint64_t file_offset(const struct file_out *o) { return o->offset; }
 
 enum status file_close(struct file_out *o, char sha256[HASH_HEX], struct error *err)

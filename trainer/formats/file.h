@@ -42,6 +42,8 @@ enum status file_digest(const char *path, uint64_t *size, char sha256[HASH_HEX],
 struct file_out;
 enum status file_create(struct file_out **out, const char *path, struct error *err);
 void file_put(struct file_out *out, const void *bytes, size_t len);
+/* Writes over what is there already; the hash is then no longer the file's. */
+void file_patch(struct file_out *out, uint64_t at, const void *bytes, size_t len);
 uint64_t file_offset(const struct file_out *out);
 /* fsyncs, closes and frees in every case; `sha256` may be NULL. */
 enum status file_close(struct file_out *out, char sha256[HASH_HEX], struct error *err);
