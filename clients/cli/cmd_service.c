@@ -1,6 +1,7 @@
 #include <string.h>
 #include "clients/cli/command.h"
 #include "clients/cli/look.h"
+#include "clients/cli/print.h"
 #include "clients/cli/stream.h"
 
 /* status, jobs, events: the service itself. */
@@ -45,8 +46,7 @@ static void on_event(void *context, const struct sse_event *event)
     json_t *data = json_loads(event->data, JSON_DECODE_ANY, NULL);
     if (ctx->json && data) {
         json_t *line = json_pack("{sssssO}", "id", event->id, "event", event->name, "data", data);
-        json_dumpf(line, stdout, JSON_COMPACT | JSON_REAL_PRECISION(17));
-        putchar('\n');
+        print_json_line(line, stdout);
         json_decref(line);
     } else {
         printf("%s %s %s\n", event->id, event->name, event->data);

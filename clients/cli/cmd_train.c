@@ -2,6 +2,7 @@
 #include "clients/cli/arms.h"
 #include "clients/cli/command.h"
 #include "clients/cli/look.h"
+#include "clients/cli/print.h"
 #include "clients/cli/shapes.h"
 #include "clients/cli/spec.h"
 #include "clients/cli/watch.h"
@@ -54,8 +55,7 @@ static int architecture_get(struct context *ctx)
     if (http_get(&ctx->http, path, &it, &ctx->err)) return command_fail(ctx);
     json_t *shape = look_at(it, human ? "human_shape" : "shape");
     if (args_has(ctx->args, "shape") || human) {
-        json_dumpf(shape, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
-        putchar('\n');
+        print_json(shape, stdout);
     } else if (!command_print_json(ctx, it)) {
         show_card(it, architecture_card, stdout);
         putchar('\n');

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "clients/cli/look.h"
+#include "clients/cli/print.h"
 #include "clients/cli/text.h"
 
 enum { PAGE_SIZE = 200, DEFAULT_LIMIT = 50, MAX_LIMIT = 10000000, BAR_WIDTH = 30 };
@@ -20,11 +21,7 @@ int command_fail(struct context *ctx)
 bool command_print_json(struct context *ctx, json_t *json)
 {
     if (!ctx->json) return false;
-    if (json)
-        json_dumpf(json, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
-    else
-        printf("null");
-    putchar('\n');
+    print_json(json, stdout);
     return true;
 }
 

@@ -82,7 +82,7 @@ static double unit_of(char letter)
 bool text_parse_count(const char *text, double *value)
 {
     char *end;
-    if (*text < '0' || *text > '9') return false;
+    if (*text < '0' || *text > '9' || text[1] == 'x' || text[1] == 'X') return false;
     double number = strtod(text, &end), unit = unit_of(*end);
     if (end == text || !unit || (*end && end[1])) return false;
     number = round(number * unit * 1e6) / 1e6;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include "clients/cli/arms.h"
 #include "clients/cli/look.h"
+#include "clients/cli/print.h"
 #include "clients/cli/progress.h"
 #include "clients/cli/screen.h"
 #include "clients/cli/stream.h"
@@ -50,9 +51,7 @@ static void on_event(void *context, const struct sse_event *event)
         strcmp(event->name, "message") ? event->name : look_string(json, "event", "message");
     if (w->ctx->json && json) {
         json_t *line = json_pack("{sssssO}", "id", event->id, "event", name, "data", data);
-        json_dumpf(line, stdout, JSON_COMPACT | JSON_REAL_PRECISION(17));
-        putchar('\n');
-        fflush(stdout);
+        print_json_line(line, stdout);
         json_decref(line);
     }
     if (!w->is_comparison) progress_event(&w->progress, name, data);
@@ -161,8 +160,7 @@ static int finish(struct watch *w, enum status status)
     }
     if (w->ctx->json) {
         json_t *line = json_pack("{sssO}", "event", "final", "data", w->resource);
-        json_dumpf(line, stdout, JSON_COMPACT | JSON_REAL_PRECISION(17));
-        putchar('\n');
+        print_json_line(line, stdout);
         json_decref(line);
     }
     return strcmp(w->progress.state, "succeeded") ? 1 : 0;
