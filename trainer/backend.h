@@ -29,10 +29,12 @@
  * V vocabulary, H query heads, K key/value heads, D head_dim. Matrices are
  * row-major, (rows, columns). `d_x` is the gradient of x.
  *
- * Widths. What lies in a row beyond `cols` is not part of the matrix. Storage is
- * padded so that every `ld` is a multiple of `multiple`; a backend that prefers
- * round widths may read on up to the padding, because surgery fills what it
- * vacates in weights and moments with zeros and activations start as zeros.
+ * Widths. What lies in a row beyond `cols` is not part of the matrix, and no
+ * operation may change it except within the padding of a matrix that it writes.
+ * Every `ld` and every start of a matrix is a multiple of `multiple`. A backend
+ * that prefers round widths may compute on up to the next multiple: there weights
+ * and moments are zero (they start so, and surgery fills what it vacates) and
+ * activations are finite. Those of ref and cpu stay within `cols`.
  *
  * Order of execution is the order of the calls; a backend may run behind the
  * caller, and `download`, `sum_squares` and `finish` wait for it. Calls come from

@@ -19,10 +19,6 @@
  *
  * The same offsets serve weights, gradients and both moments, which are four
  * blocks of `n_floats` elements.
- *
- * Sums. Saliency keeps one number per group, in one array laid out by the
- * capacity too: first the stem channels, then for each layer its KV groups and
- * its FFN channels. The positions in use are the first ones of each run.
  */
 enum slot_kind {
     SLOT_EMBED,
@@ -63,7 +59,6 @@ struct layout {
     struct slot *slot; /* in the order of Hugging Face's modules */
     int n_slots;
     size_t n_floats; /* elements of each of the four blocks, padding included */
-    int n_sums;      /* of the capacity */
     int index[SHAPE_MAX_LAYERS][SLOT_KINDS]; /* slot numbers; -1 where there is none */
     int outside[SLOT_KINDS];                 /* the same for slots outside the layers */
 };
@@ -74,7 +69,7 @@ enum status layout_init(struct layout *layout, const struct shape *capacity, int
 void layout_release(struct layout *layout);
 
 /* Sets rows and cols. E_INPUT when `current` differs from the capacity in more than hidden_size,
- * heads and ffn, is larger anywhere, or changes a layer's query heads per KV head. */
+ * heads and ffn, or is larger anywhere. */
 enum status layout_set_shape(struct layout *layout, const struct shape *current, struct error *err);
 
 /* The slot of a kind in a layer (-1 for those outside), or NULL when the shape has none. */
@@ -86,10 +81,8 @@ const struct slot *layout_find(const struct layout *layout, const char *name);
 /* Sum over the slots of rows*cols; equals shape_params of the current shape. */
 int64_t layout_params(const struct layout *layout);
 
-/* Units that an axis has per group: head_dim, (q_heads/kv_heads)*head_dim, 1, 1; 0 when fixed. */
+/* How many rows or columns one unit takes on an axis at the current shape: head_dim on AXIS_KV,
+ * that times the query heads of a KV head on AXIS_Q, 1 on AXIS_FFN and AXIS_STEM; 0 when fixed. */
 int layout_span(const struct layout *layout, enum slot_axis axis, int layer);
-
-/* Where the sums of an axis start; -1 when fixed. AXIS_KV and AXIS_Q of a layer share theirs. */
-int layout_sums_at(const struct layout *layout, enum slot_axis axis, int layer);
 
 #endif

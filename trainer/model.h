@@ -43,7 +43,9 @@ struct model {
     struct block *block[MODEL_BLOCKS];
     struct block *activations, *floats, *ids;
     struct model_bytes bytes;
-    struct param *param; /* one per slot, for the optimizer; follows the current shape */
+    struct param *param;    /* one per slot, for the optimizer; follows the current shape */
+    struct activations *at; /* where this call's activations lie (activations.h) */
+    float *losses;          /* host memory for one loss per row */
 };
 
 /* What model_open would allocate, exactly, without allocating. */

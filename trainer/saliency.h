@@ -5,38 +5,41 @@
 #include "trainer/model.h"
 
 /*
- * Sums of |w * g| per group over the steps since the last clear: w and g as they
- * are just before an optimizer step, g the gradient of the mean loss before
- * clipping (reference: EfficientLLM's first-order saliency; the sum over a
- * group's parameters, to be divided by their number by whoever compares).
+ * Sums of |w * g| per group, taken inside the optimizer's pass: w and g as they are
+ * just before the step, g the gradient of the mean loss before clipping (first-order
+ * saliency, methods.md 1.5; the sum over a group's parameters, which search divides
+ * by their number).
  *
- * Groups are the three of search/group.h: a KV group counts its rows of K and V,
- * the rows of Q and columns of O of its query heads and their biases; an FFN
- * channel its rows of gate and up and its column of down; a stem channel its
- * column of the embedding (once when tied, with the summed gradient), of the head,
- * Q, K, V, gate and up, its row of O and down, and its element of every gain.
+ * Groups are those of search/group.h. Biases and norm gains belong to theirs; a tied
+ * embedding counts once, with the gradient summed over both uses; when heads are cut
+ * by query, the rows of K and V belong to no head.
  *
- * Sums are kept in position order (layout.h) and move with the weights in surgery.
+ * The sums live on the backend between two collections, in an order of its own:
+ *
+ *     optim_step(model, &options, lr, step, saliency);   adds this step's
+ *     saliency_collect(saliency, &scores);               moves them into the scores
+ *
+ * Collect before surgery: the sums fit the shape at which they were taken.
  */
 struct saliency {
     struct model *model; /* borrowed */
-    struct block *sums;  /* layout.n_sums doubles, on the backend */
-    double *host;        /* the same, as of the last saliency_read */
-    int64_t steps;       /* optimizer steps since the last clear */
-    struct scores scores;
+    enum head_unit unit;
+    struct block *sums;  /* n_sums doubles, on the backend */
+    int n_sums;          /* at the capacity: stem, then per layer heads and ffn */
+    int64_t steps;       /* added since the last collection */
+    double *host;        /* room for n_sums */
+    struct param *param; /* model->param with the sums of each tensor filled in */
 };
 
-enum status saliency_open(struct saliency **out, struct model *model, struct error *err);
+enum status saliency_open(struct saliency **out, struct model *model, enum head_unit unit,
+                          struct error *err);
 void saliency_close(struct saliency *saliency); /* NULL is fine */
 
-void saliency_clear(struct saliency *saliency);
+/* The tensors of the model at its current shape and which sums they add to. */
+const struct param *saliency_params(struct saliency *saliency);
 
-/* The sums as search wants them. The result points into `saliency` and is good until the next
- * call that takes it. */
-const struct scores *saliency_read(struct saliency *saliency);
-
-/* The raw array of layout.n_sums doubles, and steps, for checkpoints. */
-void saliency_export(struct saliency *saliency, double *to);
-void saliency_import(struct saliency *saliency, const double *from, int64_t steps);
+/* Adds the sums to `scores`, which fits the model's current shape and was made with the same
+ * unit, and the steps to its weight; starts again from 0. */
+void saliency_collect(struct saliency *saliency, struct scores *scores);
 
 #endif

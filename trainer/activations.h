@@ -1,0 +1,68 @@
+#ifndef TRAINER_ACTIVATIONS_H
+#define TRAINER_ACTIVATIONS_H
+
+#include "search/shape.h"
+#include "trainer/backend.h"
+
+/*
+ * Where everything that flows through the network lies, for one call with a
+ * given (batch, time): views into three blocks, handed out in a fixed order at
+ * the current widths. A smaller shape or batch never needs more than a larger
+ * one, so blocks sized once for the capacity and the largest batch serve all.
+ *
+ * What a layer keeps for the way back depends on the mode:
+ *
+ *     KEEP_ALL     training: everything below is each layer's own
+ *     KEEP_INPUTS  training with recomputation: x is each layer's own, the rest is shared
+ *     KEEP_NONE    forward only: layers share all, x included
+ *
+ * The outputs of the two norms, of swiglu and all gradients are scratch shared by
+ * the layers in every mode: cheaper to compute again than to keep.
+ */
+enum activations_keep { KEEP_NONE, KEEP_INPUTS, KEEP_ALL };
+
+/* N = batch*time rows unless said otherwise. */
+struct layer_views {
+    struct view x;             /* (N, C) the layer's input */
+    struct view rstd_attn;     /* (1, N) */
+    struct view q, k, v;       /* (N, H*D), (N, K*D) twice: side by side */
+    struct view att, lse;      /* (N, H*D), (B*H, T) */
+    struct view mid, rstd_ffn; /* (N, C) after attention, (1, N) */
+    struct view gate, up;      /* (N, F): side by side */
+    struct view act;           /* scratch (N, F) */
+    struct view d_att;         /* scratch (N, H*D), in the place of act */
+    struct view d_q, d_k, d_v; /* scratch */
+    struct view y;             /* (N, C) the layer's output, the next one's x */
+};
+
+struct activations {
+    int batch, time, rows;
+    enum activations_keep keep;
+    struct layer_views *layer; /* n_layers of them */
+    struct view last;          /* (N, C) output of the last layer */
+    struct view rstd_last;     /* (1, N) */
+    struct view norm;          /* scratch (N, C): output of the norm at work */
+    struct view d_x, d_norm;   /* scratch (N, C) */
+    struct view logits;        /* scratch (rows of a chunk, V) */
+    struct view losses;        /* (1, N) */
+    struct view ids, targets;  /* (1, N) */
+    struct view rope;          /* (T, D) */
+};
+
+struct activations_sizes {
+    size_t activations, floats, ids; /* elements of each block */
+};
+
+struct activations_blocks {
+    struct block *activations, *floats, *ids;
+};
+
+/* Lays out the views and returns how much of the blocks they cover. `layer` points to
+ * shape->n_layers elements. The rotary table starts the floats block and covers max_time rows
+ * in all calls, so it is written once. */
+struct activations_sizes activations_place(struct activations *a, const struct shape *shape,
+                                           struct activations_blocks blocks, int multiple,
+                                           int batch, int time, int max_time,
+                                           enum activations_keep keep);
+
+#endif

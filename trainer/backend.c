@@ -1,0 +1,25 @@
+#include "trainer/backend.h"
+
+#include <string.h>
+
+static const struct {
+    const char *name;
+    enum status (*open)(struct backend **out, int threads, struct error *err);
+} backends[] = {
+    { "ref", backend_ref },
+    { "cpu", backend_cpu },
+    { "cuda", backend_cuda },
+};
+
+enum status backend_open(struct backend **out, const char *name, int threads, struct error *err)
+{
+    *out = NULL;
+    for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
+        if (!strcmp(name, backends[i].name)) return backends[i].open(out, threads, err);
+    return fail(err, E_INPUT, "no backend is called '%s'; there are ref, cpu and cuda", name);
+}
+
+void backend_close(struct backend *be)
+{
+    if (be) be->close(be);
+}

@@ -1,0 +1,65 @@
+#include "trainer/backend_cpu.h"
+#include "trainer/backend_host.h"
+
+#include <cblas.h>
+#include <omp.h>
+#include <stdlib.h>
+
+enum { MAX_THREADS = 1024 };
+
+static void *grow(void *was, size_t *have, size_t want, size_t bytes)
+{
+    if (want <= *have) return was;
+    free(was);
+    void *now = aligned_alloc(64, (want * bytes + 63) / 64 * 64);
+    if (!now) abort();
+    *have = want;
+    return now;
+}
+
+float *cpu_scratch(struct backend *be, size_t n)
+{
+    struct cpu *cpu = be->state;
+    cpu->scratch = grow(cpu->scratch, &cpu->scratch_floats, n * (size_t)be->threads, sizeof(float));
+    return cpu->scratch;
+}
+
+double *cpu_sums(struct backend *be, size_t n)
+{
+    struct cpu *cpu = be->state;
+    cpu->sums = grow(cpu->sums, &cpu->n_sums, n * (size_t)be->threads, sizeof(double));
+    memset(cpu->sums, 0, n * (size_t)be->threads * sizeof(double));
+    return cpu->sums;
+}
+
+static void cpu_close(struct backend *be)
+{
+    struct cpu *cpu = be->state;
+    free(cpu->scratch);
+    free(cpu->sums);
+    free(cpu);
+    free(be);
+}
+
+enum status backend_cpu(struct backend **out, int threads, struct error *err)
+{
+    if (threads < 1 || threads > MAX_THREADS)
+        return fail(err, E_INPUT, "%d threads, outside 1..%d", threads, MAX_THREADS);
+    struct backend *be = calloc(1, sizeof *be);
+    struct cpu *cpu = calloc(1, sizeof *cpu);
+    if (!be || !cpu) abort();
+    be->name = "cpu";
+    be->threads = threads;
+    be->multiple = 16; /* a cache line of floats */
+    be->close = cpu_close;
+    be->state = cpu;
+    openblas_set_num_threads(1);
+    omp_set_dynamic(0); /* a smaller team than asked for would change the pieces */
+    host_memory_functions(be);
+    cpu_linear_functions(be);
+    cpu_layer_functions(be);
+    cpu_attention_functions(be);
+    cpu_step_functions(be);
+    *out = be;
+    return OK;
+}

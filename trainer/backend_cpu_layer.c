@@ -1,0 +1,170 @@
+#include "trainer/backend_cpu.h"
+#include "trainer/backend_host.h"
+
+#include <math.h>
+#include <omp.h>
+
+/* Rows are cut among the team; a row's loops are written to become vector code. */
+
+static void embed_forward(struct backend *be, struct view out, struct view table, struct view ids)
+{
+#pragma omp parallel for num_threads(be->threads) schedule(static)
+    for (int n = 0; n < out.rows; n++)
+        memcpy(host_row(out, n), host_row(table, host_ids(ids)[n]),
+               (size_t)out.cols * sizeof(float));
+}
+
+/* Cut by columns: two rows may add to the same row of the table. */
+static void embed_backward(struct backend *be, struct view d_table, struct view d_out,
+                           struct view ids)
+{
+#pragma omp parallel num_threads(be->threads)
+    {
+        struct cpu_range c = cpu_share(d_out.cols, 16, omp_get_thread_num(), be->threads);
+        for (int n = 0; n < d_out.rows; n++) {
+            float *restrict to = host_row(d_table, host_ids(ids)[n]);
+            const float *restrict from = host_row(d_out, n);
+            for (int i = c.from; i < c.to; i++) to[i] += from[i];
+        }
+    }
+}
+
+static float rmsnorm_row(float *restrict out, const float *restrict x, const float *restrict w,
+                         int C, double epsilon)
+{
+    float square = 0;
+#pragma omp simd reduction(+ : square)
+    for (int c = 0; c < C; c++) square += x[c] * x[c];
+    float r = (float)(1 / sqrt((double)square / C + epsilon));
+    for (int c = 0; c < C; c++) out[c] = x[c] * r * w[c];
+    return r;
+}
+
+static void rmsnorm_forward(struct backend *be, struct view out, struct view rstd, struct view inp,
+                            struct view gain, double epsilon)
+{
+#pragma omp parallel for num_threads(be->threads) schedule(static)
+    for (int n = 0; n < inp.rows; n++)
+        host_row(rstd, 0)[n] =
+            rmsnorm_row(host_row(out, n), host_row(inp, n), host_row(gain, 0), inp.cols, epsilon);
+}
+
+static void rmsnorm_row_backward(float *restrict d_x, float *restrict d_w, const float *restrict dy,
+                                 const float *restrict x, const float *restrict w, float r, int C)
+{
+    float along = 0;
+#pragma omp simd reduction(+ : along)
+    for (int c = 0; c < C; c++) along += dy[c] * w[c] * x[c];
+    float shrink = along / (float)C * r * r * r;
+    for (int c = 0; c < C; c++) {
+        d_x[c] += dy[c] * w[c] * r - x[c] * shrink;
+        d_w[c] += dy[c] * x[c] * r;
+    }
+}
+
+static void normalise_again(float *restrict out, const float *restrict x, const float *restrict w,
+                            float r, int C)
+{
+    for (int c = 0; c < C; c++) out[c] = x[c] * r * w[c];
+}
+
+/* d_gain from each member's own sums, in the order of the members. */
+static void gather(struct view to, const float *part, size_t stride, int n_parts,
+                   struct cpu_range cols, bool add)
+{
+    float *sum = host_row(to, 0);
+    for (int c = cols.from; c < cols.to; c++) {
+        float total = add ? sum[c] : 0;
+        for (int i = 0; i < n_parts; i++) total += part[(size_t)i * stride + (size_t)c];
+        sum[c] = total;
+    }
+}
+
+static void rmsnorm_backward(struct backend *be, struct view d_inp, struct view d_gain,
+                             struct view out, struct view d_out, struct view inp, struct view gain,
+                             struct view rstd, bool add)
+{
+    int C = inp.cols;
+    size_t stride = ((size_t)C + 31) / 16 * 16;
+    float *parts = cpu_scratch(be, stride);
+    const float *w = host_row(gain, 0);
+#pragma omp parallel num_threads(be->threads)
+    {
+        int self = omp_get_thread_num();
+        float *d_w = parts + (size_t)self * stride;
+        struct cpu_range rows = cpu_share(inp.rows, 1, self, be->threads);
+        memset(d_w, 0, (size_t)C * sizeof *d_w);
+        for (int n = rows.from; n < rows.to; n++) {
+            float r = host_row(rstd, 0)[n];
+            rmsnorm_row_backward(host_row(d_inp, n), d_w, host_row(d_out, n), host_row(inp, n), w,
+                                 r, C);
+            if (out.block) normalise_again(host_row(out, n), host_row(inp, n), w, r, C);
+        }
+#pragma omp barrier
+        gather(d_gain, parts, stride, be->threads, cpu_share(C, 16, self, be->threads), add);
+    }
+}
+
+static void rope_head(float *restrict a, float *restrict b, const float *restrict cosine,
+                      const float *restrict sine, int half, float direction)
+{
+    for (int i = 0; i < half; i++) {
+        float s = direction * sine[i], was = a[i];
+        a[i] = was * cosine[i] - b[i] * s;
+        b[i] = b[i] * cosine[i] + was * s;
+    }
+}
+
+static void rope(struct backend *be, struct view x, struct view table, int head_dim, int direction)
+{
+    int half = head_dim / 2;
+#pragma omp parallel for num_threads(be->threads) schedule(static)
+    for (int n = 0; n < x.rows; n++) {
+        const float *turn = host_row(table, n % table.rows);
+        float *row = host_row(x, n);
+        for (int at = 0; at < x.cols; at += head_dim)
+            rope_head(row + at, row + at + half, turn, turn + half, half, (float)direction);
+    }
+}
+
+static void swiglu_row(float *restrict out, const float *restrict g, const float *restrict u, int F)
+{
+#pragma omp simd
+    for (int f = 0; f < F; f++) out[f] = g[f] * u[f] / (1 + cpu_exp(-g[f]));
+}
+
+static void swiglu_forward(struct backend *be, struct view out, struct view gate, struct view up)
+{
+#pragma omp parallel for num_threads(be->threads) schedule(static)
+    for (int n = 0; n < out.rows; n++)
+        swiglu_row(host_row(out, n), host_row(gate, n), host_row(up, n), out.cols);
+}
+
+static void swiglu_row_backward(float *restrict d_out, float *restrict g, float *restrict u, int F)
+{
+#pragma omp simd
+    for (int f = 0; f < F; f++) {
+        float s = 1 / (1 + cpu_exp(-g[f])), silu = g[f] * s, d = d_out[f];
+        d_out[f] = silu * u[f];
+        g[f] = d * u[f] * s * (1 + g[f] * (1 - s));
+        u[f] = d * silu;
+    }
+}
+
+static void swiglu_backward(struct backend *be, struct view d_out, struct view gate, struct view up)
+{
+#pragma omp parallel for num_threads(be->threads) schedule(static)
+    for (int n = 0; n < d_out.rows; n++)
+        swiglu_row_backward(host_row(d_out, n), host_row(gate, n), host_row(up, n), d_out.cols);
+}
+
+void cpu_layer_functions(struct backend *be)
+{
+    be->embed_forward = embed_forward;
+    be->embed_backward = embed_backward;
+    be->rmsnorm_forward = rmsnorm_forward;
+    be->rmsnorm_backward = rmsnorm_backward;
+    be->rope = rope;
+    be->swiglu_forward = swiglu_forward;
+    be->swiglu_backward = swiglu_backward;
+}

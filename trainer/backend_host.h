@@ -1,0 +1,37 @@
+#ifndef TRAINER_BACKEND_HOST_H
+#define TRAINER_BACKEND_HOST_H
+
+#include "trainer/backend.h"
+
+/*
+ * What the backends in ordinary memory (ref, cpu) share: blocks are plain arrays
+ * and a view is a pointer. Only trainer/backend_*.c includes this.
+ *
+ * Large blocks are mapped in huge pages where the system has them, and touched
+ * at once: memory that is not there is a refusal now, not a kill later.
+ */
+struct block {
+    void *bytes;
+    size_t n_bytes;
+    bool mapped;
+};
+
+static inline float *host_row(struct view v, int r)
+{
+    return (float *)v.block->bytes + v.at + (size_t)r * (size_t)v.ld;
+}
+
+static inline const int32_t *host_ids(struct view v)
+{
+    return (const int32_t *)v.block->bytes + v.at;
+}
+
+static inline double *host_sums(struct block *block) { return block->bytes; }
+
+/* Fills in the memory functions of the table. */
+void host_memory_functions(struct backend *be);
+
+/* Bytes that can be had now: the smaller of the machine's and the control group's. */
+size_t host_bytes_available(void);
+
+#endif

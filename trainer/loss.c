@@ -1,0 +1,92 @@
+#include "trainer/loss.h"
+
+static const struct slot *head_slot(const struct model *model)
+{
+    bool tied = model_shape(model)->tie_word_embeddings;
+    return layout_slot(&model->layout, tied ? SLOT_EMBED : SLOT_HEAD, -1);
+}
+
+static struct view final_gain(const struct model *model, enum model_block which)
+{
+    return model_view(model, which, layout_slot(&model->layout, SLOT_FINAL_NORM, -1));
+}
+
+static void final_norm(struct model *model)
+{
+    struct activations *at = model->at;
+    model->be->rmsnorm_forward(model->be, at->norm, at->rstd_last, at->last,
+                               final_gain(model, MODEL_WEIGHTS), model_shape(model)->norm_eps);
+}
+
+/* Rows from..from+rows-1 of a vector that has one element a row of the batch. */
+static struct view part(struct view vector, int from, int rows)
+{
+    return view_cols(vector, from, rows);
+}
+
+static int chunk_rows(const struct activations *at, int from)
+{
+    return at->rows - from < at->logits.rows ? at->rows - from : at->logits.rows;
+}
+
+static struct view chunk_logits(struct model *model, int from, int rows)
+{
+    struct activations *at = model->at;
+    struct projection head = { .out = view_rows(at->logits, 0, rows),
+                               .weight = model_view(model, MODEL_WEIGHTS, head_slot(model)) };
+    model->be->linear_forward(model->be, &head, 1, view_rows(at->norm, from, rows));
+    return head.out;
+}
+
+void loss_forward(struct model *model)
+{
+    struct activations *at = model->at;
+    final_norm(model);
+    for (int from = 0, rows; from < at->rows; from += rows) {
+        rows = chunk_rows(at, from);
+        model->be->cross_entropy(model->be, part(at->losses, from, rows),
+                                 chunk_logits(model, from, rows), part(at->targets, from, rows), 0);
+    }
+}
+
+static void chunk_backward(struct model *model, struct view d_logits, int from, bool add)
+{
+    struct activations *at = model->at;
+    struct projection head = { .out = d_logits,
+                               .weight = model_view(model, MODEL_WEIGHTS, head_slot(model)) };
+    struct projection d_head = { .out = d_logits,
+                                 .weight = model_view(model, MODEL_GRADS, head_slot(model)) };
+    model->be->linear_backward_input(model->be, view_rows(at->d_norm, from, d_logits.rows), &head,
+                                     1);
+    model->be->linear_backward_weight(model->be, &d_head, 1,
+                                      view_rows(at->norm, from, d_logits.rows), add || from);
+}
+
+void loss_backward(struct model *model, double scale, bool add)
+{
+    struct activations *at = model->at;
+    struct backend *be = model->be;
+    final_norm(model);
+    for (int from = 0, rows; from < at->rows; from += rows) {
+        rows = chunk_rows(at, from);
+        struct view logits = chunk_logits(model, from, rows);
+        be->cross_entropy(be, part(at->losses, from, rows), logits, part(at->targets, from, rows),
+                          scale);
+        chunk_backward(model, logits, from, add);
+    }
+    be->zero(be, at->d_x);
+    be->rmsnorm_backward(be, at->d_x, final_gain(model, MODEL_GRADS), (struct view){ 0 },
+                         at->d_norm, at->last, final_gain(model, MODEL_WEIGHTS), at->rstd_last,
+                         add);
+}
+
+void loss_logits(struct model *model, float *to)
+{
+    struct activations *at = model->at;
+    final_norm(model);
+    for (int from = 0, rows; from < at->rows; from += rows) {
+        rows = chunk_rows(at, from);
+        model->be->download(model->be, to + (size_t)from * (size_t)at->logits.cols,
+                            chunk_logits(model, from, rows));
+    }
+}

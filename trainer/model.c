@@ -1,0 +1,202 @@
+#include "trainer/model.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include "trainer/activations.h"
+#include "trainer/init.h"
+#include "trainer/rope.h"
+
+enum { MAX_BATCH = 65536, MAX_SEQUENCE = 1 << 20, MAX_ROWS = 1 << 26 };
+
+static enum activations_keep keep_of(const struct model_options *options)
+{
+    return !options->train ? KEEP_NONE : options->recompute ? KEEP_INPUTS : KEEP_ALL;
+}
+
+static enum status check_options(const struct model_options *o, struct error *err)
+{
+    if (o->batch_size < 1 || o->batch_size > MAX_BATCH)
+        return fail(err, E_INPUT, "batch_size is %d, outside 1..%d", o->batch_size, MAX_BATCH);
+    if (o->sequence_length < 1 || o->sequence_length > MAX_SEQUENCE)
+        return fail(err, E_INPUT, "sequence_length is %d, outside 1..%d", o->sequence_length,
+                    MAX_SEQUENCE);
+    if ((int64_t)o->batch_size * o->sequence_length > MAX_ROWS)
+        return fail(err, E_INPUT, "batch_size * sequence_length is more than %d", MAX_ROWS);
+    return OK;
+}
+
+static struct activations_sizes place(struct model *model, const struct shape *shape, int batch,
+                                      int time, const struct activations_blocks *blocks)
+{
+    return activations_place(model->at, shape, *blocks, model->be->multiple, batch, time,
+                             model->options.sequence_length, keep_of(&model->options));
+}
+
+static void count_bytes(struct model *model, struct activations_sizes sizes)
+{
+    size_t block = model->layout.n_floats * sizeof(float);
+    bool train = model->options.train;
+    struct model_bytes *b = &model->bytes;
+    b->weights = block;
+    b->grads = train ? block : 0;
+    b->moments = train ? 2 * block : 0;
+    b->activations = (sizes.activations + sizes.floats + sizes.ids) * sizeof(float);
+    b->total = b->weights + b->grads + b->moments + b->activations;
+}
+
+/* Everything but the blocks. */
+static enum status prepare(struct model *model, struct backend *be, const struct shape *capacity,
+                           const struct model_options *options, struct activations_sizes *sizes,
+                           struct error *err)
+{
+    struct activations_blocks none = { 0 };
+    TRY(check_options(options, err));
+    TRY(layout_init(&model->layout, capacity, be->multiple, err));
+    model->be = be;
+    model->options = *options;
+    size_t rows = (size_t)options->batch_size * (size_t)options->sequence_length;
+    model->losses = calloc(rows, sizeof *model->losses);
+    model->param = calloc((size_t)model->layout.n_slots, sizeof *model->param);
+    model->at = calloc(1, sizeof *model->at);
+    if (!model->losses || !model->param || !model->at) abort();
+    model->at->layer = calloc((size_t)capacity->n_layers, sizeof *model->at->layer);
+    if (!model->at->layer) abort();
+    *sizes = place(model, capacity, options->batch_size, options->sequence_length, &none);
+    count_bytes(model, *sizes);
+    return OK;
+}
+
+static enum status allocate(struct model *model, struct activations_sizes sizes, struct error *err)
+{
+    static const enum block_use use[MODEL_BLOCKS] = { BLOCK_WEIGHTS, BLOCK_GRADS, BLOCK_MOMENTS,
+                                                      BLOCK_MOMENTS };
+    struct backend *be = model->be;
+    for (int i = 0; i < (model->options.train ? MODEL_BLOCKS : 1); i++)
+        TRY(be->alloc(be, use[i], model->layout.n_floats, &model->block[i], err));
+    TRY(be->alloc(be, BLOCK_ACTIVATIONS, sizes.activations, &model->activations, err));
+    TRY(be->alloc(be, BLOCK_FLOATS, sizes.floats, &model->floats, err));
+    TRY(be->alloc(be, BLOCK_IDS, sizes.ids, &model->ids, err));
+    return OK;
+}
+
+static void place_call(struct model *model, int batch, int time)
+{
+    struct activations_blocks blocks = { model->activations, model->floats, model->ids };
+    place(model, &model->layout.current, batch, time, &blocks);
+}
+
+static void write_rope(struct model *model)
+{
+    const struct shape *shape = &model->layout.capacity;
+    int time = model->options.sequence_length;
+    float *table = calloc((size_t)time * (size_t)shape->head_dim, sizeof *table);
+    if (!table) abort();
+    rope_table(shape, time, table);
+    place_call(model, 1, time);
+    model->be->upload(model->be, model->at->rope, table);
+    free(table);
+}
+
+enum status model_measure(struct model_bytes *out, const struct backend *be,
+                          const struct shape *capacity, const struct model_options *options,
+                          struct error *err)
+{
+    struct model *model = calloc(1, sizeof *model);
+    if (!model) abort();
+    struct activations_sizes sizes;
+    struct backend on = *be;
+    enum status status = prepare(model, &on, capacity, options, &sizes, err);
+    if (!status) *out = model->bytes;
+    model_close(model);
+    return status;
+}
+
+enum status model_open(struct model **out, struct backend *be, const struct shape *capacity,
+                       const struct shape *current, const struct model_options *options,
+                       struct error *err)
+{
+    struct model *model = calloc(1, sizeof *model);
+    if (!model) abort();
+    struct activations_sizes sizes;
+    enum status status = prepare(model, be, capacity, options, &sizes, err);
+    if (!status && allocate(model, sizes, err)) {
+        const struct model_bytes *b = &model->bytes;
+        status = fail_in(err,
+                         "the model needs %.2f GB (weights %.2f, gradients %.2f, moments %.2f, "
+                         "activations %.2f)",
+                         (double)b->total / 1e9, (double)b->weights / 1e9, (double)b->grads / 1e9,
+                         (double)b->moments / 1e9, (double)b->activations / 1e9);
+    }
+    if (!status) status = model_set_shape(model, current, err);
+    if (status) {
+        model_close(model);
+        return status;
+    }
+    write_rope(model);
+    *out = model;
+    return OK;
+}
+
+void model_close(struct model *model)
+{
+    if (!model) return;
+    struct block *others[] = { model->activations, model->floats, model->ids };
+    for (int i = 0; i < MODEL_BLOCKS; i++)
+        if (model->block[i]) model->be->release(model->be, model->block[i]);
+    for (int i = 0; i < 3; i++)
+        if (others[i]) model->be->release(model->be, others[i]);
+    if (model->at) free(model->at->layer);
+    free(model->at);
+    free(model->param);
+    free(model->losses);
+    layout_release(&model->layout);
+    free(model);
+}
+
+const struct shape *model_shape(const struct model *model) { return &model->layout.current; }
+
+enum status model_set_shape(struct model *model, const struct shape *current, struct error *err)
+{
+    TRY(layout_set_shape(&model->layout, current, err));
+    for (int i = 0; i < model->layout.n_slots; i++) {
+        const struct slot *slot = &model->layout.slot[i];
+        model->param[i] = (struct param){ .at = slot->offset,
+                                          .rows = slot->rows,
+                                          .cols = slot->cols,
+                                          .ld = slot->ld,
+                                          .decay = slot->dims == 2,
+                                          .row_sum = -1,
+                                          .col_sum = -1 };
+    }
+    return OK;
+}
+
+struct view model_view(const struct model *model, enum model_block which, const struct slot *slot)
+{
+    return (struct view){ model->block[which], slot->offset, slot->rows, slot->cols, slot->ld };
+}
+
+void model_read(struct model *model, enum model_block which, const struct slot *slot, float *to)
+{
+    model->be->download(model->be, to, model_view(model, which, slot));
+}
+
+void model_write(struct model *model, enum model_block which, const struct slot *slot,
+                 const float *from)
+{
+    model->be->upload(model->be, model_view(model, which, slot), from);
+}
+
+void model_init(struct model *model, uint64_t seed)
+{
+    for (int i = 0; i < model->layout.n_slots; i++) {
+        const struct slot *slot = &model->layout.slot[i];
+        float *values = calloc((size_t)slot->rows * (size_t)slot->cols, sizeof *values);
+        if (!values) abort();
+        for (int which = MODEL_M; model->options.train && which <= MODEL_V; which++)
+            model_write(model, (enum model_block)which, slot, values);
+        init_slot(&model->layout, slot, seed, values);
+        model_write(model, MODEL_WEIGHTS, slot, values);
+        free(values);
+    }
+}

@@ -1,0 +1,93 @@
+#include "trainer/model.h"
+
+#include <assert.h>
+#include "trainer/activations.h"
+#include "trainer/block.h"
+#include "trainer/loss.h"
+
+/* Running a model: forward, backward, loss. */
+
+static void check_batch(const struct model *model, const struct model_batch *batch)
+{
+    int vocab = model_shape(model)->vocab_size;
+    assert(batch->batch >= 1 && batch->batch <= model->options.batch_size);
+    assert(batch->time >= 1 && batch->time <= model->options.sequence_length);
+    for (int n = 0; n < batch->batch * batch->time; n++) {
+        assert(batch->ids[n] >= 0 && batch->ids[n] < vocab);
+        assert(!batch->targets || batch->targets[n] < vocab);
+    }
+}
+
+static void begin(struct model *model, const struct model_batch *batch)
+{
+    struct activations_blocks blocks = { model->activations, model->floats, model->ids };
+    enum activations_keep keep = model->at->keep;
+    check_batch(model, batch);
+    activations_place(model->at, model_shape(model), blocks, model->be->multiple, batch->batch,
+                      batch->time, model->options.sequence_length, keep);
+    model->be->upload_ids(model->be, model->at->ids, batch->ids);
+    if (batch->targets) model->be->upload_ids(model->be, model->at->targets, batch->targets);
+}
+
+static struct view embedding(const struct model *model, enum model_block which)
+{
+    return model_view(model, which, layout_slot(&model->layout, SLOT_EMBED, -1));
+}
+
+static void forward(struct model *model)
+{
+    struct activations *at = model->at;
+    model->be->embed_forward(model->be, at->layer[0].x, embedding(model, MODEL_WEIGHTS), at->ids);
+    for (int l = 0; l < model_shape(model)->n_layers; l++) block_forward(model, l);
+}
+
+static void backward(struct model *model, bool add)
+{
+    struct activations *at = model->at;
+    struct view d_table = embedding(model, MODEL_GRADS);
+    for (int l = model_shape(model)->n_layers - 1; l >= 0; l--) {
+        if (at->keep == KEEP_INPUTS) block_remake(model, l);
+        block_backward(model, l, add);
+    }
+    /* a tied table was written by the LM head already */
+    if (!add && !model_shape(model)->tie_word_embeddings) model->be->zero(model->be, d_table);
+    model->be->embed_backward(model->be, d_table, at->d_x, at->ids);
+}
+
+/* Added in the order of the rows, in double: the same on every backend. */
+static double sum_losses(struct model *model)
+{
+    double sum = 0;
+    model->be->download(model->be, model->losses, model->at->losses);
+    for (int n = 0; n < model->at->rows; n++) sum += model->losses[n];
+    return sum;
+}
+
+double model_loss(struct model *model, const struct model_batch *batch, int64_t *n_targets)
+{
+    begin(model, batch);
+    forward(model);
+    loss_forward(model);
+    *n_targets = 0;
+    for (int n = 0; n < model->at->rows; n++) *n_targets += batch->targets[n] >= 0;
+    return sum_losses(model);
+}
+
+double model_gradient(struct model *model, const struct model_batch *batch, double loss_scale,
+                      bool add)
+{
+    assert(model->options.train);
+    begin(model, batch);
+    forward(model);
+    loss_backward(model, loss_scale, add);
+    backward(model, add);
+    return sum_losses(model);
+}
+
+void model_logits(struct model *model, const struct model_batch *batch, float *to)
+{
+    struct model_batch inputs = { batch->ids, NULL, batch->batch, batch->time };
+    begin(model, &inputs);
+    forward(model);
+    loss_logits(model, to);
+}

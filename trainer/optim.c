@@ -1,0 +1,52 @@
+#include "trainer/optim.h"
+
+#include <math.h>
+
+const char *const schedule_names[] = { "constant", "wsd", "cosine", "linear", NULL };
+
+/* What is left of 1 when `done` of `length` steps are behind, along a line or half a cosine. */
+static double fall(enum schedule_kind kind, double done, double length)
+{
+    double share = length > 0 ? done / length : 1;
+    if (share <= 0) return 1;
+    if (share >= 1) return 0;
+    return kind == SCHEDULE_COSINE ? 0.5 * (1 + cos(3.14159265358979324 * share)) : 1 - share;
+}
+
+double schedule_lr(const struct schedule *s, int64_t step)
+{
+    double total = (double)s->total_steps, warmup = (double)s->warmup_steps, from = warmup;
+    if (step <= s->warmup_steps) return s->peak * (double)step / warmup;
+    if (s->kind == SCHEDULE_CONSTANT) return s->peak;
+    if (s->kind == SCHEDULE_WSD) from = fmax(warmup, total * (1 - s->decay_fraction));
+    double left = fall(s->kind, (double)(step - 1) - from, total - from);
+    return s->peak * (s->min_ratio + (1 - s->min_ratio) * left);
+}
+
+double optim_step(struct model *model, const struct optim_options *options, double lr, int64_t step,
+                  struct saliency *saliency)
+{
+    struct backend *be = model->be;
+    int n = model->layout.n_slots;
+    double norm = sqrt(be->sum_squares(be, model->block[MODEL_GRADS], model->param, n));
+    if (!isfinite(norm)) return norm;
+    double clip = options->clip_norm > 0 ? options->clip_norm / (norm + 1e-6) : 1;
+    struct adamw adamw = { .weights = model->block[MODEL_WEIGHTS],
+                           .grads = model->block[MODEL_GRADS],
+                           .m = model->block[MODEL_M],
+                           .v = model->block[MODEL_V],
+                           .param = saliency ? saliency_params(saliency) : model->param,
+                           .n_params = n,
+                           .lr = lr,
+                           .beta1 = options->beta1,
+                           .beta2 = options->beta2,
+                           .epsilon = options->epsilon,
+                           .weight_decay = options->weight_decay,
+                           .grad_scale = clip < 1 ? clip : 1,
+                           .step = step,
+                           .sums = saliency ? saliency->sums : NULL,
+                           .n_sums = saliency ? saliency->n_sums : 0 };
+    be->adamw(be, &adamw);
+    if (saliency) saliency->steps++;
+    return norm;
+}

@@ -1,0 +1,175 @@
+#include "trainer/surgery.h"
+
+/* One unit to take out of an axis: in a layer, or (-1) the stem. Its place is counted in units;
+ * for heads cut by query `hole` counts query heads and group r of them is closed up. */
+struct cut {
+    enum group_type type;
+    bool query;
+    int layer, hole, count;
+};
+
+static bool touches(const struct cut *cut, const struct slot *slot, enum slot_axis axis)
+{
+    if (cut->type == GROUP_STEM) return axis == AXIS_STEM;
+    if (slot->layer != cut->layer) return false;
+    if (cut->type == GROUP_FFN) return axis == AXIS_FFN;
+    return axis == AXIS_Q || (axis == AXIS_KV && !cut->query);
+}
+
+/* `n` rows (or columns) of a tensor from the n-th unit of `span`. */
+static struct view unit_of(struct view whole, bool rows, int unit, int span)
+{
+    return rows ? view_rows(whole, unit * span, span) : view_cols(whole, unit * span, span);
+}
+
+static void move(struct backend *be, struct view whole, bool rows, int span, int to, int from)
+{
+    if (to != from) be->copy(be, unit_of(whole, rows, to, span), unit_of(whole, rows, from, span));
+}
+
+/* The last query head of every KV group goes: what is behind it closes up. */
+static void close_up(struct model *model, struct view whole, bool rows, int layer)
+{
+    const struct shape *shape = model_shape(model);
+    int kv = shape->layer[layer].kv_heads, r = shape->layer[layer].q_heads / kv;
+    for (int g = 1; g < kv; g++)
+        for (int s = 0; s < r - 1; s++)
+            move(model->be, whole, rows, shape->head_dim, g * (r - 1) + s, g * r + s);
+    for (int h = kv * (r - 1); h < kv * r; h++)
+        model->be->zero(model->be, unit_of(whole, rows, h, shape->head_dim));
+}
+
+static void cut_axis(struct model *model, const struct cut *cut, struct view whole, bool rows,
+                     enum slot_axis axis)
+{
+    int span = layout_span(&model->layout, axis, cut->layer);
+    move(model->be, whole, rows, span, cut->hole, cut->count - 1);
+    model->be->zero(model->be, unit_of(whole, rows, cut->count - 1, span));
+}
+
+/* Of heads cut by query: the group's last query head moves into the hole. */
+static void fill_query(struct model *model, const struct cut *cut, struct view whole, bool rows)
+{
+    move(model->be, whole, rows, model_shape(model)->head_dim, cut->hole, cut->count - 1);
+}
+
+static void each_tensor(struct model *model, const struct cut *cut,
+                        void (*visit)(struct model *model, const struct cut *cut, struct view whole,
+                                      bool rows, enum slot_axis axis))
+{
+    static const enum model_block blocks[] = { MODEL_WEIGHTS, MODEL_M, MODEL_V };
+    for (int b = 0; b < (model->options.train ? 3 : 1); b++)
+        for (int s = 0; s < model->layout.n_slots; s++) {
+            const struct slot *slot = &model->layout.slot[s];
+            struct view whole = model_view(model, blocks[b], slot);
+            if (touches(cut, slot, slot->row_axis)) visit(model, cut, whole, true, slot->row_axis);
+            if (touches(cut, slot, slot->col_axis)) visit(model, cut, whole, false, slot->col_axis);
+        }
+}
+
+static void visit_unit(struct model *model, const struct cut *cut, struct view whole, bool rows,
+                       enum slot_axis axis)
+{
+    if (cut->query)
+        fill_query(model, cut, whole, rows);
+    else
+        cut_axis(model, cut, whole, rows, axis);
+}
+
+static void visit_close(struct model *model, const struct cut *cut, struct view whole, bool rows,
+                        enum slot_axis axis)
+{
+    (void)axis;
+    close_up(model, whole, rows, cut->layer);
+}
+
+/* The entries of a removal, one after another. */
+struct entries {
+    struct cut cut[REMOVAL_MAX];
+    int n;
+};
+
+/* One entry: a position in a layer, of which the group has `count` units from `first` on. */
+static enum status add_entry(struct entries *e, const struct removal *removal, int layer,
+                             int position, int first, int count, struct error *err)
+{
+    const char *name = group_names[removal->type];
+    if (position < first || position >= first + count)
+        return fail(err, E_CONFLICT, "%s removal: there is no unit %d in layer %d", name, position,
+                    layer);
+    if (count == 1)
+        return fail(err, E_CONFLICT, "%s removal: layer %d has only one unit left", name, layer);
+    bool query = removal->type == GROUP_HEADS && removal->unit == HEAD_UNIT_QUERY;
+    e->cut[e->n++] = (struct cut){ removal->type, query, layer, position, first + count };
+    return OK;
+}
+
+/* The entries of one layer start at removal->position + *at. */
+static enum status plan_layer(struct entries *e, const struct removal *removal,
+                              const struct shape *shape, int layer, int *at, struct error *err)
+{
+    bool query = removal->type == GROUP_HEADS && removal->unit == HEAD_UNIT_QUERY;
+    int n = query ? shape->layer[layer].kv_heads : 1;
+    int count = group_count(shape, removal->type, query ? HEAD_UNIT_QUERY : HEAD_UNIT_KV_GROUP,
+                            layer < 0 ? 0 : layer);
+    if (*at + n > removal->n)
+        return fail(err, E_CONFLICT, "%s removal: %d positions are too few",
+                    group_names[removal->type], removal->n);
+    for (int i = 0; i < n; i++) {
+        int position = removal->position[(*at)++];
+        if (position < 0 && layer >= 0 && removal->layer < 0) continue; /* a frozen layer */
+        TRY(add_entry(e, removal, layer, position, query ? i * count : 0, count, err));
+    }
+    return OK;
+}
+
+static enum status plan(struct entries *e, const struct removal *removal, const struct shape *shape,
+                        struct error *err)
+{
+    bool stem = removal->type == GROUP_STEM;
+    int at = 0, from = stem || removal->layer >= 0 ? removal->layer : 0;
+    int to = stem || removal->layer >= 0 ? from + 1 : shape->n_layers;
+    e->n = 0;
+    if (removal->layer < -1 || removal->layer >= shape->n_layers || (stem && removal->layer != -1))
+        return fail(err, E_CONFLICT, "%s removal: layer %d of %d", group_names[removal->type],
+                    removal->layer, shape->n_layers);
+    for (int l = from; l < to; l++) TRY(plan_layer(e, removal, shape, l, &at, err));
+    if (at != removal->n)
+        return fail(err, E_CONFLICT, "%s removal: %d positions are too many",
+                    group_names[removal->type], removal->n);
+    return OK;
+}
+
+static void shrink(struct shape *shape, const struct cut *cut)
+{
+    struct layer_shape *layer = &shape->layer[cut->layer < 0 ? 0 : cut->layer];
+    if (cut->type == GROUP_STEM)
+        shape->hidden_size--;
+    else if (cut->type == GROUP_FFN)
+        layer->ffn--;
+    else if (cut->query)
+        layer->q_heads--;
+    else {
+        layer->q_heads -= layer->q_heads / layer->kv_heads;
+        layer->kv_heads--;
+    }
+}
+
+/* Is this the last entry of its layer? By query, only then is the layer closed up. */
+static bool ends_layer(const struct entries *e, int i)
+{
+    return i + 1 == e->n || e->cut[i + 1].layer != e->cut[i].layer;
+}
+
+enum status surgery_remove(struct model *model, const struct removal *removal, struct error *err)
+{
+    struct shape after = *model_shape(model);
+    struct entries e;
+    TRY(plan(&e, removal, &after, err));
+    for (int i = 0; i < e.n; i++) {
+        each_tensor(model, &e.cut[i], visit_unit);
+        if (e.cut[i].query && ends_layer(&e, i)) each_tensor(model, &e.cut[i], visit_close);
+        shrink(&after, &e.cut[i]);
+    }
+    return model_set_shape(model, &after, err);
+}
