@@ -1,6 +1,7 @@
 #include <locale.h>
 #include <string.h>
 #include "clients/cli/command.h"
+#include "clients/cli/complete.h"
 
 /* lathe: the command line of the service. A client of its HTTP API and nothing else. */
 
@@ -41,6 +42,8 @@ int main(int argc, char **argv)
     struct args args;
     struct context ctx = { .args = &args };
     setlocale(LC_CTYPE, "");
+    if (argc > 1 && !strcmp(argv[1], "__complete"))
+        return complete_print(commands, argc - 2, argv + 2, stdout), 0;
     if (args_parse(&args, commands, argc, argv, &ctx.err)) return command_fail(&ctx);
     if (args.version) return printf("lathe %s\n", LATHE_VERSION) < 0;
     if (args.help) return args_help(&args, commands, stdout), 0;

@@ -46,6 +46,20 @@ class Cli(unittest.TestCase):
             self.assertIn("lathe", self.lathe(*words, "--help"))
         self.assertEqual(self.fake.requests, [])
 
+    def test_completion(self):
+        def complete(*words):
+            return self.lathe("__complete", *words).split()
+        self.assertIn("search", complete("sea"))
+        self.assertEqual(complete("architectures", ""), ["list", "get"])
+        self.assertIn("--ratio", complete("search", "create", "--"))
+        self.assertIn("--min-params", complete("architectures", "--m"))
+        self.assertEqual(complete("search", "create", "--shape", ""), [])
+        self.assertEqual(complete("search", "get", ""), [])
+        script = f"""source {os.environ['LATHE_SOURCE_DIR']}/clients/cli/lathe.bash
+            COMP_WORDS=({LATHE} search sha) COMP_CWORD=2; _lathe; echo "${{COMPREPLY[@]}}" """
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+        self.assertEqual(done.stdout, "shapes\n")
+
     def test_dataset_from_text(self):
         path = self.write("book.txt", "Once upon a time." * 10)
         self.fake.replies["POST /v1/uploads"] = 201, {"id": "upl_7", "bytes": 170}
