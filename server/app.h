@@ -7,8 +7,10 @@
 
 struct config;
 struct http;
+struct hub;
 struct pg_pool;
 struct router;
+struct runner;
 
 /*
  * What every part of lathed may reach. One process has one; main.c owns it and
@@ -30,7 +32,8 @@ struct app {
     const char *jobs_dir;    /* absolute; work directories of jobs, one below it per job */
     bool draining;           /* stop taking up new work */
 
-    struct part_state *state[8]; /* private to each part, by its place in the table of parts */
+    struct hub *hub;       /* private to the part that hands out events */
+    struct runner *runner; /* private to the part that runs jobs; NULL without it */
 };
 
 /*

@@ -78,8 +78,9 @@ create table architecture (
     step         bigint not null,
     tokens       bigint not null,
     type         text,                     -- of what was removed; null for the source
+    unit         text,                     -- 'query' when heads were cut by query head
     layer        int,                      -- -1: every layer
-    positions    int[],                    -- where it stood in the model as it was
+    positions    int[],                    -- where it stood in the model as it was; -1: frozen layer
     indices      int[],                    -- what it is called in the source
     min_heads    double precision,         -- the lowest score of every type at the decision
     min_ffn      double precision,
@@ -87,7 +88,7 @@ create table architecture (
     runner_up    double precision,
     params       bigint not null,
     params_non_embedding bigint not null,
-    flops_per_token double precision not null,
+    flops_per_token bigint not null,
     kv_bytes_per_token bigint not null,
     ratio        double precision not null, -- share of the source's parameters that is gone
     shape_hash   text not null,

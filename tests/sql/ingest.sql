@@ -25,7 +25,7 @@ select job_id, jsonb_pretty(job_document(j, '/jobs', '/uploads')) as document fr
 \set steps '{"event": "step", "step": 1, "tokens": 16, "loss": 3.5, "lr": 0.1, "grad_norm": 1, "tokens_per_second": 9, "phase": "prune", "params": 1000, "time": "2026-01-01T00:00:00Z"}, {"event": "validation", "step": 1, "tokens": 16, "loss": 3.25, "time": "2026-01-01T00:00:01Z"}'
 \set heads '{"event": "removal", "ordinal": 1, "step": 1, "tokens": 16, "type": "heads", "layer": -1, "position": [1, 0], "index": [1, 0], "min_score": {"heads": 0.5, "ffn": 1, "stem": null}, "runner_up": 0.75, "params": 900, "shape_hash": "h1"}'
 \set ffn '{"event": "removal", "ordinal": 2, "step": 2, "tokens": 32, "type": "ffn", "layer": 1, "position": [9], "index": [9], "min_score": {"heads": 0.5, "ffn": 0.25, "stem": null}, "runner_up": null, "params": 876, "shape_hash": "h2"}'
-\set stem '{"event": "removal", "ordinal": 3, "step": 3, "tokens": 48, "type": "stem", "layer": -1, "position": [0, 1], "index": [0, 7], "min_score": {"heads": null, "ffn": null, "stem": 0.1}, "runner_up": null, "params": 700, "shape_hash": "h3"}'
+\set stem '{"event": "removal", "ordinal": 3, "step": 3, "tokens": 48, "type": "stem", "layer": -1, "position": [0], "index": [7], "min_score": {"heads": null, "ffn": null, "stem": 0.1}, "runner_up": null, "params": 700, "shape_hash": "h3"}'
 \set kept '{"event": "snapshot", "ordinal": 2, "step": 2, "tokens": 32, "ratio": 0.1, "path": "snapshots/1", "sha256": "aa"}'
 select held, wish from job_ingest(2, 1, 1, '1 minute', ('[{"event": "start", "tokens_planned": 64, "params": 1000}, ' || :'steps' || ', ' || :'heads' || ']')::jsonb);
 select held, wish from job_ingest(2, 1, 1, '1 minute', ('[' || :'steps' || ',' || :'heads' || ',' || :'ffn' || ',' || :'kept' || ',' || :'kept' || ',' || :'stem' || ', {"event": "heartbeat"}]')::jsonb);
@@ -37,12 +37,22 @@ select ordinal, type, layer, positions, indices, min_heads, min_ffn, min_stem, p
 select removals, hidden, q_heads, kv_heads, ffn from search;
 select state, step, loss, validation_loss, params, tokens_planned from job where job_id = 2;
 
--- a gap, another removal under a known number, widths below one: refused, and nothing is stored
+-- a gap, another removal under a known number, widths below one, too few places: refused, and nothing is stored
 select job_ingest(2, 1, 1, '1 minute', replace(:'stem', '"ordinal": 3', '"ordinal": 5')::jsonb || '[]');
 select job_ingest(2, 1, 1, '1 minute', replace(:'stem', 'h3', 'h9')::jsonb || '[]');
-select job_ingest(2, 1, 1, '1 minute', replace(replace(:'stem', '"ordinal": 3', '"ordinal": 4'), '[0, 1]', '[1,2,3,4,5,6,7,8]')::jsonb || '[]');
+select job_ingest(2, 1, 1, '1 minute', replace(:'heads', '"ordinal": 1', '"ordinal": 4')::jsonb || '[]');
+select job_ingest(2, 1, 1, '1 minute', replace(replace(:'heads', '"ordinal": 1', '"ordinal": 4'), '[1, 0]', '[1]')::jsonb || '[]');
 select job_ingest(2, 1, 1, '1 minute', '[{"event": "step", "step": null}]');
 select event_id, subject, kind, body ->> 'state' as state, body ->> 'step' as step from event order by event_id;
+
+-- heads by query head, and a frozen layer: widths after one removal each of {4,6} over {2,3}
+select q_heads, kv_heads, ffn
+  from (values ('{"type": "heads", "unit": "query", "layer": -1, "position": [0,2,0,2,4]}'::jsonb),
+               ('{"type": "heads", "unit": "query", "layer": 1, "position": [0,2,4]}'),
+               ('{"type": "heads", "layer": -1, "position": [-1,2]}'),
+               ('{"type": "ffn", "layer": -1, "position": [3,-1]}')) v (line),
+       lateral narrowed(jsonb_populate_record(null::search,
+           '{"hidden": 8, "q_heads": [4,6], "kv_heads": [2,3], "ffn": [9,9]}'), v.line);
 
 -- a data set that fails takes what waits for it along
 insert into dataset (name, tokenizer, spec, job_id) values ('more', 'bytes', '{}', job_add('dataset', '{}'));

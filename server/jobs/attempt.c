@@ -1,0 +1,382 @@
+#include "server/jobs/attempt.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include "search/base/buf.h"
+#include "search/base/field.h"
+#include "search/base/log.h"
+#include "server/jobs/child.h"
+#include "server/jobs/work_dir.h"
+#include "server/pg/pg_pool.h"
+#include "server/sm.h"
+
+enum { WORKING, ENDED, FINISHING, LOST, OVER };
+
+static const struct sm_state states[] = {
+    [WORKING] = { "working", SM_TO(ENDED) | SM_TO(LOST) },
+    [ENDED] = { "ended", SM_TO(FINISHING) | SM_TO(LOST) },
+    [FINISHING] = { "finishing", SM_TO(OVER) | SM_TO(LOST) },
+    [LOST] = { "lost", SM_TO(OVER) },
+    [OVER] = { "over", 0 },
+};
+
+enum { QUEUE_ROOM = ATTEMPT_QUEUE + CHILD_CHUNK + 2 * CHILD_LINE };
+
+struct attempt {
+    struct sm sm;
+    struct attempt_options options;
+    char subject[64], work_dir[1024];
+    char job_id[24], worker_id[24], number[16], lease[24];
+
+    struct child *child;        /* NULL when gone */
+    struct buf waiting, flying; /* lines joined by commas; those in the batch on its way */
+    bool held, asking, look;    /* reading stopped; a query is out; look at the wish soon */
+    bool resting;               /* PostgreSQL was busy or away: not before the timer */
+    bool refused;               /* PostgreSQL did not accept what the process said */
+    const char *how;            /* for job_finish; NULL: by the exit status */
+    char why[376];
+    uint64_t heard_at, stored_at; /* loop time */
+
+    uv_timer_t timer; /* the beat, and the rest before trying again */
+    struct pg_query query;
+    const char *params[5];
+    struct buf lines; /* the parameter with the batch as a JSON array */
+};
+
+static void tick(struct attempt *a);
+
+/* ---- questions to PostgreSQL ------------------------------------------------------- */
+
+static const char ingest_sql[] =
+    "select held, wish from job_ingest($1, $2, $3, $4::interval, $5::jsonb)";
+static const char finish_sql[] = "select job_finish($1, $2, $3, $4, $5)";
+
+/* Nothing came of it for now: the server is away, starting or busy. */
+static bool worth_repeating(const struct error *err)
+{
+    return err->status != E_INPUT && err->status != E_CONFLICT && err->status != E_MISSING;
+}
+
+static void rest(struct attempt *a)
+{
+    a->resting = true;
+    uv_timer_start(&a->timer, a->timer.timer_cb, ATTEMPT_RETRY_MS, ATTEMPT_BEAT_MS);
+}
+
+static void refuse(struct attempt *a, const char *text)
+{
+    a->refused = true;
+    a->how = "bad_input";
+    snprintf(a->why, sizeof a->why, "what the trainer said was not accepted: %s", text);
+    log_error("runner: %s: %s", a->subject, a->why);
+    buf_clear(&a->waiting);
+    buf_clear(&a->flying);
+    if (a->child) child_kill(a->child);
+}
+
+static void obey(struct attempt *a, const char *wish)
+{
+    if (strcmp(wish, "run") && a->child) child_stop(a->child);
+}
+
+static void lose(struct attempt *a)
+{
+    log_warn("runner: %s: attempt %s lost its lease", a->subject, a->number);
+    sm_move(&a->sm, LOST);
+    buf_clear(&a->waiting);
+    if (a->child) child_stop(a->child);
+}
+
+static void ingested(struct pg_query *query, PGresult *rows, const struct error *err)
+{
+    struct attempt *a = query->data;
+    a->asking = false;
+    if (err->status && worth_repeating(err)) {
+        log_debug("runner: %s: storing again: %s", a->subject, err->text);
+        rest(a);
+        tick(a);
+        return;
+    }
+    a->stored_at = uv_now(a->options.app->loop);
+    buf_clear(&a->flying);
+    bool heard = a->sm.at == WORKING || a->sm.at == ENDED;
+    if (heard && err->status)
+        refuse(a, err->text);
+    else if (heard && !pg_bool(rows, 0, 0))
+        lose(a);
+    else if (heard)
+        obey(a, pg_text(rows, 0, 1));
+    tick(a);
+}
+
+static void send_batch(struct attempt *a)
+{
+    if (!a->flying.len) {
+        struct buf empty = a->flying;
+        a->flying = a->waiting;
+        a->waiting = empty;
+    }
+    buf_clear(&a->lines);
+    buf_putc(&a->lines, '[');
+    buf_put(&a->lines, a->flying.bytes, a->flying.len);
+    buf_putc(&a->lines, ']');
+    a->params[3] = a->lease;
+    a->params[4] = a->lines.bytes;
+    a->query = (struct pg_query){
+        .sql = ingest_sql, .n_params = 5, .params = a->params, .done = ingested, .data = a
+    };
+    a->asking = true;
+    a->look = false;
+    pg_pool_send(a->options.app->slow, &a->query);
+}
+
+static void finished(struct pg_query *query, PGresult *rows, const struct error *err)
+{
+    struct attempt *a = query->data;
+    a->asking = false;
+    if (err->status && worth_repeating(err)) {
+        rest(a);
+        tick(a);
+        return;
+    }
+    if (err->status)
+        log_error("runner: %s: cannot finish: %s", a->subject, err->text);
+    else if (!pg_bool(rows, 0, 0))
+        log_warn("runner: %s: finished too late", a->subject);
+    if (a->sm.at == FINISHING) sm_move(&a->sm, OVER);
+    tick(a);
+}
+
+static void send_finish(struct attempt *a)
+{
+    a->params[3] = a->how;
+    a->params[4] = *a->why ? a->why : NULL;
+    a->query = (struct pg_query){
+        .sql = finish_sql, .n_params = 5, .params = a->params, .done = finished, .data = a
+    };
+    a->asking = true;
+    pg_pool_send(a->options.app->slow, &a->query);
+}
+
+/* ---- the process ------------------------------------------------------------------- */
+
+static bool is_event(const char *text, size_t len)
+{
+    struct error err = { 0 };
+    json_t *json = field_parse(text, len, &err);
+    bool is = json_is_string(json_object_get(json, "event"));
+    json_decref(json);
+    return is;
+}
+
+static void on_line(void *data, const char *text, size_t len)
+{
+    struct attempt *a = data;
+    a->heard_at = uv_now(a->options.app->loop);
+    if (a->sm.at == LOST || a->refused) return;
+    if (!is_event(text, len)) {
+        log_warn("runner: %s: the trainer printed what is no event: %.80s", a->subject, text);
+        return;
+    }
+    if (a->waiting.len) buf_putc(&a->waiting, ',');
+    buf_put(&a->waiting, text, len);
+    if (a->waiting.len > ATTEMPT_QUEUE && !a->held) {
+        a->held = true;
+        child_hold(a->child);
+    }
+    tick(a);
+}
+
+static void judge(struct attempt *a, const struct child_end *end)
+{
+    char said[200] = "";
+    bool own =
+        !end->signal && (end->exit_status == 0 || end->exit_status == 2 || end->exit_status == 75);
+    if (end->broken)
+        snprintf(a->why, sizeof a->why, "the trainer printed a line above %d bytes", CHILD_LINE);
+    else if (end->signal)
+        snprintf(a->why, sizeof a->why, "the trainer was ended by signal %d", end->signal);
+    else if (end->exit_status == 75)
+        snprintf(a->why, sizeof a->why, "the trainer asked to be started again");
+    else if (end->exit_status == 0)
+        snprintf(a->why, sizeof a->why, "the trainer ended without a done event");
+    else
+        snprintf(a->why, sizeof a->why, "the trainer ended with exit status %d", end->exit_status);
+    if (!own) work_dir_last_words(a->work_dir, said, sizeof said);
+    size_t n = strlen(a->why);
+    if (*said) snprintf(a->why + n, sizeof a->why - n, ": %s", said);
+
+    if (own && end->exit_status == 0)
+        a->how = "done";
+    else if (end->stopped || (own && end->exit_status == 75))
+        a->how = "again";
+    else
+        a->how = own ? "bad_input" : "crash";
+    if (end->stopped) snprintf(a->why, sizeof a->why, "stopped; it goes on from its checkpoint");
+}
+
+static void on_exited(void *data, const struct child_end *end)
+{
+    struct attempt *a = data;
+    a->child = NULL;
+    if (!a->how) judge(a, end);
+    log_info("runner: %s: attempt %s ended (%s, exit %d, signal %d)", a->subject, a->number, a->how,
+             end->exit_status, end->signal);
+    if (a->sm.at == WORKING) sm_move(&a->sm, ENDED);
+    tick(a);
+}
+
+static void check_silence(struct attempt *a)
+{
+    uint64_t now = uv_now(a->options.app->loop);
+    if (!a->child || a->held || a->how || now - a->heard_at < ATTEMPT_SILENCE_MS) return;
+    a->how = "crash";
+    snprintf(a->why, sizeof a->why, "the trainer said nothing for %d seconds",
+             ATTEMPT_SILENCE_MS / 1000);
+    child_kill(a->child);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct attempt *a = timer->data;
+    a->resting = false;
+    check_silence(a);
+    a->look |= uv_now(a->options.app->loop) - a->stored_at >= ATTEMPT_BEAT_MS / 2;
+    tick(a);
+}
+
+/* ---- all it can do ----------------------------------------------------------------- */
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct attempt *a = handle->data;
+    a->options.over(a, a->options.data);
+    buf_release(&a->waiting);
+    buf_release(&a->flying);
+    buf_release(&a->lines);
+    free(a);
+}
+
+static void let_flow(struct attempt *a)
+{
+    if (!a->held || a->waiting.len) return;
+    a->held = false;
+    if (a->child) child_flow(a->child);
+}
+
+static void tick(struct attempt *a)
+{
+    for (;;) {
+        switch (a->sm.at) {
+        case WORKING:
+            if (a->asking || a->resting) return;
+            if (!a->flying.len && !a->waiting.len && !a->look) return;
+            send_batch(a);
+            let_flow(a);
+            return;
+        case ENDED:
+            if (a->asking || a->resting) return;
+            if (a->flying.len || a->waiting.len) {
+                send_batch(a);
+                return;
+            }
+            sm_move(&a->sm, FINISHING);
+            continue;
+        case FINISHING:
+            if (!a->asking && !a->resting) send_finish(a);
+            return;
+        case LOST:
+            if (a->asking || a->child) return;
+            sm_move(&a->sm, OVER);
+            continue;
+        case OVER:
+            if (!uv_is_closing((uv_handle_t *)&a->timer))
+                uv_close((uv_handle_t *)&a->timer, on_timer_closed);
+            return;
+        }
+    }
+}
+
+void attempt_look(struct attempt *a)
+{
+    a->look = true;
+    tick(a);
+}
+
+void attempt_stop(struct attempt *a)
+{
+    if (a->child) child_stop(a->child);
+}
+
+void attempt_abandon(struct attempt *a)
+{
+    if (a->child) child_kill(a->child);
+    if (a->sm.at != LOST && a->sm.at != OVER) sm_move(&a->sm, LOST);
+    tick(a);
+}
+
+static enum status start(struct attempt *a, struct error *err)
+{
+    const char *text = a->options.document;
+    TRY(work_dir_make(a->work_dir, text, err));
+    char log[sizeof a->work_dir + 16];
+    snprintf(log, sizeof log, "%s/" WORK_DIR_LOG, a->work_dir);
+    struct child_options options = {
+        .program = a->options.program,
+        .work_dir = a->work_dir,
+        .log = log,
+        .job = text,
+        .n_job = strlen(text),
+        .line = on_line,
+        .exited = on_exited,
+        .data = a,
+    };
+    return child_start(&a->child, a->options.app->loop, &options, err);
+}
+
+static void never_started(struct attempt *a, const struct error *err)
+{
+    a->how = "crash";
+    snprintf(a->why, sizeof a->why, "%s", err->text);
+    log_error("runner: %s: %s", a->subject, a->why);
+    sm_move(&a->sm, ENDED);
+}
+
+static void name_things(struct attempt *a)
+{
+    const struct attempt_options *o = &a->options;
+    snprintf(a->subject, sizeof a->subject, "%s", o->subject);
+    snprintf(a->work_dir, sizeof a->work_dir, "%s/job_%" PRId64, o->app->jobs_dir, o->job_id);
+    snprintf(a->job_id, sizeof a->job_id, "%" PRId64, o->job_id);
+    snprintf(a->worker_id, sizeof a->worker_id, "%" PRId64, o->worker_id);
+    snprintf(a->number, sizeof a->number, "%d", o->attempt);
+    snprintf(a->lease, sizeof a->lease, "%d seconds", ATTEMPT_LEASE_S);
+    a->params[0] = a->job_id;
+    a->params[1] = a->worker_id;
+    a->params[2] = a->number;
+}
+
+struct attempt *attempt_new(const struct attempt_options *options)
+{
+    struct attempt *a = calloc(1, sizeof *a);
+    if (!a) abort();
+    a->options = *options;
+    sm_init(&a->sm, states, WORKING);
+    name_things(a);
+    buf_init(&a->waiting, QUEUE_ROOM);
+    buf_init(&a->flying, QUEUE_ROOM);
+    buf_init(&a->lines, QUEUE_ROOM + 2);
+    a->heard_at = a->stored_at = uv_now(options->app->loop);
+    uv_timer_init(options->app->loop, &a->timer);
+    a->timer.data = a;
+    uv_timer_start(&a->timer, on_timer, ATTEMPT_BEAT_MS, ATTEMPT_BEAT_MS);
+
+    struct error err = { 0 };
+    if (start(a, &err)) {
+        never_started(a, &err);
+        tick(a);
+    }
+    a->options.document = a->options.subject = NULL; /* the caller's, gone when we return */
+    return a;
+}

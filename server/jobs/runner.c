@@ -1,0 +1,287 @@
+#include "server/jobs/runner.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+#include "search/base/log.h"
+#include "server/config.h"
+#include "server/jobs/attempt.h"
+#include "server/pg/pg_listen.h"
+#include "server/pg/pg_pool.h"
+
+enum { POLL_MS = 1000, MAX_SLOTS = 64, CLOSE_MS = 25000 };
+
+struct runner {
+    struct app *app;
+    int lock; /* the descriptor of jobs_dir/runner.lock */
+    int slots, n_attempts;
+    struct attempt *attempts[MAX_SLOTS];
+    int64_t worker_id; /* 0 until PostgreSQL gave us one */
+    bool asking, draining, closing;
+
+    uv_timer_t timer, patience;
+    int open_handles;
+    struct pg_listener *listener;
+    struct pg_query query;
+    const char *params[5];
+    char name[512], host[256], process[16], n_slots[16], worker[24], lease[24];
+    void (*closed)(struct app *app);
+};
+
+static void tick(struct runner *r);
+
+/* ---- attempts ---------------------------------------------------------------------- */
+
+static void on_over(struct attempt *attempt, void *data)
+{
+    struct runner *r = data;
+    for (int i = 0; i < r->n_attempts; i++)
+        if (r->attempts[i] == attempt) r->attempts[i--] = r->attempts[--r->n_attempts];
+    tick(r);
+}
+
+static void take_up(struct runner *r, PGresult *rows)
+{
+    struct attempt_options options = {
+        .app = r->app,
+        .program = r->app->config->trainer,
+        .worker_id = r->worker_id,
+        .job_id = pg_int(rows, 0, 0),
+        .attempt = (int)pg_int(rows, 0, 1),
+        .subject = pg_text(rows, 0, 2),
+        .document = pg_text(rows, 0, 3),
+        .over = on_over,
+        .data = r,
+    };
+    log_info("runner: %s: attempt %d starts", options.subject, options.attempt);
+    r->attempts[r->n_attempts++] = attempt_new(&options);
+}
+
+/* ---- questions to PostgreSQL ------------------------------------------------------- */
+
+static const char start_sql[] = "select worker_start($1, $2, $3, $4, '{cpu,ref,cuda}')";
+static const char claim_sql[] = "select j.job_id, j.attempt, j.subject, job_document(j, $3, $4)"
+                                "  from job_claim($1, $2::interval) j";
+static const char seen_sql[] = "update worker set seen_at = now() where worker_id = $1";
+
+static void ask(struct runner *r, const char *sql, int n_params,
+                void (*done)(struct pg_query *, PGresult *, const struct error *))
+{
+    r->asking = true;
+    r->query = (struct pg_query){
+        .sql = sql, .n_params = n_params, .params = r->params, .done = done, .data = r
+    };
+    pg_pool_send(r->app->slow, &r->query);
+}
+
+static void started(struct pg_query *query, PGresult *rows, const struct error *err)
+{
+    struct runner *r = query->data;
+    r->asking = false;
+    if (err->status) {
+        log_warn("runner: cannot register yet: %s", err->text);
+        return;
+    }
+    r->worker_id = pg_int(rows, 0, 0);
+    snprintf(r->worker, sizeof r->worker, "%" PRId64, r->worker_id);
+    log_info("runner: wrk_%s takes %d job%s at a time", r->worker, r->slots,
+             r->slots > 1 ? "s" : "");
+    tick(r);
+}
+
+static void claimed(struct pg_query *query, PGresult *rows, const struct error *err)
+{
+    struct runner *r = query->data;
+    r->asking = false;
+    if (err->status)
+        log_debug("runner: no claim: %s", err->text);
+    else if (PQntuples(rows))
+        take_up(r, rows);
+    else
+        return;
+    if (!err->status) tick(r);
+}
+
+static void seen(struct pg_query *query, PGresult *rows, const struct error *err)
+{
+    (void)rows, (void)err;
+    struct runner *r = query->data;
+    r->asking = false;
+}
+
+static void send_start(struct runner *r)
+{
+    r->params[0] = r->name;
+    r->params[1] = r->host;
+    r->params[2] = r->process;
+    r->params[3] = r->n_slots;
+    ask(r, start_sql, 4, started);
+}
+
+static void send_claim(struct runner *r)
+{
+    r->params[0] = r->worker;
+    r->params[1] = r->lease;
+    r->params[2] = r->app->jobs_dir;
+    r->params[3] = r->app->uploads_dir;
+    ask(r, claim_sql, 4, claimed);
+}
+
+static void send_seen(struct runner *r)
+{
+    r->params[0] = r->worker;
+    ask(r, seen_sql, 1, seen);
+}
+
+/* ---- all it can do ----------------------------------------------------------------- */
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    struct runner *r = handle->data;
+    if (--r->open_handles) return;
+    struct app *app = r->app;
+    void (*closed)(struct app *) = r->closed;
+    close(r->lock);
+    free(r);
+    app->runner = NULL;
+    closed(app);
+}
+
+static void on_listener_closed(void *data)
+{
+    struct runner *r = data;
+    uv_close((uv_handle_t *)&r->timer, on_handle_closed);
+    uv_close((uv_handle_t *)&r->patience, on_handle_closed);
+}
+
+static void tick(struct runner *r)
+{
+    if (r->asking) return;
+    if (r->closing) {
+        struct pg_listener *listener = r->listener;
+        if (r->n_attempts || !listener) return;
+        r->listener = NULL;
+        pg_listener_close(listener, on_listener_closed, r);
+    } else if (!r->worker_id)
+        send_start(r);
+    else if (r->draining || r->app->draining)
+        return;
+    else if (r->n_attempts < r->slots)
+        send_claim(r);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct runner *r = timer->data;
+    if (r->asking) return;
+    if (r->worker_id && r->n_attempts == r->slots)
+        send_seen(r);
+    else
+        tick(r);
+}
+
+/* Something about a job changed: perhaps there is work, perhaps one of ours is wanted otherwise. */
+static void on_heard(void *data, const char *channel, const char *payload)
+{
+    (void)channel, (void)payload;
+    struct runner *r = data;
+    for (int i = 0; i < r->n_attempts; i++) attempt_look(r->attempts[i]);
+    tick(r);
+}
+
+/* ---- the part ---------------------------------------------------------------------- */
+
+static enum status lock_folder(struct runner *r, struct error *err)
+{
+    char path[1100];
+    snprintf(path, sizeof path, "%s/runner.lock", r->app->jobs_dir);
+    r->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (r->lock < 0) return fail(err, E_IO, "cannot open %s: %s", path, strerror(errno));
+    if (!flock(r->lock, LOCK_EX | LOCK_NB)) return OK;
+    close(r->lock);
+    return fail(err, E_BUSY,
+                "another runner works in %s; give this one a data directory of its own",
+                r->app->jobs_dir);
+}
+
+static void name_things(struct runner *r)
+{
+    if (gethostname(r->host, sizeof r->host - 1)) snprintf(r->host, sizeof r->host, "unknown");
+    snprintf(r->name, sizeof r->name, "%s:%.240s", r->host, r->app->jobs_dir);
+    snprintf(r->process, sizeof r->process, "%d", (int)getpid());
+    snprintf(r->n_slots, sizeof r->n_slots, "%d", r->slots);
+    snprintf(r->lease, sizeof r->lease, "%d seconds", ATTEMPT_LEASE_S);
+}
+
+static enum status runner_open(struct app *app, struct error *err)
+{
+    static const char *const channels[] = { "lathe_job", NULL };
+    struct runner *r = calloc(1, sizeof *r);
+    if (!r) abort();
+    r->app = app;
+    if (lock_folder(r, err)) {
+        free(r);
+        return err->status;
+    }
+    int slots = app->config->slots;
+    r->slots = slots < 1 ? 1 : slots > MAX_SLOTS ? MAX_SLOTS : slots;
+    name_things(r);
+    uv_timer_init(app->loop, &r->timer);
+    uv_timer_init(app->loop, &r->patience);
+    r->timer.data = r->patience.data = r;
+    r->open_handles = 2;
+    uv_timer_start(&r->timer, on_timer, 0, POLL_MS);
+    r->listener = pg_listen(app->loop, app->conninfo, channels, on_heard, r);
+    app->runner = r;
+    return OK;
+}
+
+static void runner_drain(struct app *app)
+{
+    struct runner *r = app->runner;
+    r->draining = true;
+    for (int i = 0; i < r->n_attempts; i++) attempt_stop(r->attempts[i]);
+}
+
+static void on_patience_over(uv_timer_t *timer)
+{
+    struct runner *r = timer->data;
+    for (int i = 0; i < r->n_attempts; i++) attempt_abandon(r->attempts[i]);
+}
+
+static void on_close_later(uv_timer_t *timer)
+{
+    struct runner *r = timer->data;
+    uv_timer_start(&r->patience, on_patience_over, CLOSE_MS, 0);
+    r->closing = true;
+    tick(r);
+}
+
+static void runner_close(struct app *app, void (*closed)(struct app *app))
+{
+    struct runner *r = app->runner;
+    runner_drain(app);
+    r->closed = closed;
+    uv_timer_stop(&r->timer);
+    uv_timer_start(&r->patience, on_close_later, 0, 0);
+}
+
+static bool runner_wanted(const struct config *config) { return config->role_runner; }
+
+void runner_load(const struct app *app, int *busy, int *slots)
+{
+    *busy = app->runner ? app->runner->n_attempts : 0;
+    *slots = app->runner ? app->runner->slots : 0;
+}
+
+const struct part runner_part = {
+    .name = "runner",
+    .wanted = runner_wanted,
+    .open = runner_open,
+    .drain = runner_drain,
+    .close = runner_close,
+};

@@ -1,0 +1,50 @@
+#include "server/jobs/work_dir.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static enum status write_text(const char *path, const char *text, struct error *err)
+{
+    FILE *file = fopen(path, "we");
+    if (!file) return fail(err, E_IO, "cannot write %s: %s", path, strerror(errno));
+    bool bad = fputs(text, file) == EOF || fputc('\n', file) == EOF;
+    bad |= fclose(file) != 0;
+    return bad ? fail(err, E_IO, "cannot write %s: %s", path, strerror(errno)) : OK;
+}
+
+enum status work_dir_make(const char *work_dir, const char *document, struct error *err)
+{
+    char draft[1100], path[1100];
+    if (mkdir(work_dir, 0700) && errno != EEXIST)
+        return fail(err, E_IO, "cannot make %s: %s", work_dir, strerror(errno));
+    snprintf(draft, sizeof draft, "%s/job.json.new", work_dir);
+    snprintf(path, sizeof path, "%s/job.json", work_dir);
+    TRY(write_text(draft, document, err));
+    if (rename(draft, path)) return fail(err, E_IO, "cannot write %s: %s", path, strerror(errno));
+    return OK;
+}
+
+/* The start of the last line in `text`, after its trailing newlines are cut off. */
+static const char *last_line(char *text)
+{
+    size_t n = strlen(text);
+    while (n && (text[n - 1] == '\n' || text[n - 1] == ' ')) text[--n] = 0;
+    const char *newline = strrchr(text, '\n');
+    return newline ? newline + 1 : text;
+}
+
+void work_dir_last_words(const char *work_dir, char *out, size_t size)
+{
+    char path[1100], tail[1024];
+    *out = 0;
+    snprintf(path, sizeof path, "%s/" WORK_DIR_LOG, work_dir);
+    FILE *file = fopen(path, "re");
+    if (!file) return;
+    if (fseek(file, -(long)(sizeof tail - 1), SEEK_END)) rewind(file);
+    tail[fread(tail, 1, sizeof tail - 1, file)] = 0;
+    fclose(file);
+    snprintf(out, size, "%s", last_line(tail));
+}

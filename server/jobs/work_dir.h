@@ -1,0 +1,21 @@
+#ifndef SERVER_JOBS_WORK_DIR_H
+#define SERVER_JOBS_WORK_DIR_H
+
+#include <stddef.h>
+#include "search/base/error.h"
+
+/*
+ * The folder of one job, below the folder of jobs. The trainer keeps its checkpoints,
+ * snapshots and results there and locks it, so that two of them never work in it at
+ * once; we leave it the job as it was last started (job.json, for people) and its
+ * standard error (WORK_DIR_LOG).
+ */
+#define WORK_DIR_LOG "trainer.log"
+
+/* Makes the folder when missing and writes job.json by rename. */
+enum status work_dir_make(const char *work_dir, const char *document, struct error *err);
+
+/* The last line of the log that has something in it, or "". */
+void work_dir_last_words(const char *work_dir, char *out, size_t size);
+
+#endif
