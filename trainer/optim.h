@@ -31,17 +31,17 @@ double optim_step(struct model *model, const struct optim_options *options, doub
  *     cosine    warm-up, then half a cosine from peak to min_ratio * peak
  *     linear    warm-up, then linearly to min_ratio * peak
  */
-enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_WSD, SCHEDULE_COSINE, SCHEDULE_LINEAR };
+enum lr_kind { LR_CONSTANT, LR_WSD, LR_COSINE, LR_LINEAR };
 
 /* "constant", "wsd", "cosine", "linear", NULL: for field_choice. */
-extern const char *const schedule_names[];
+extern const char *const lr_names[];
 
-struct schedule {
-    enum schedule_kind kind;
+struct lr_schedule {
+    enum lr_kind kind;
     double peak, min_ratio, decay_fraction;
     int64_t warmup_steps, total_steps; /* total_steps is not looked at when constant */
 };
 
-double schedule_lr(const struct schedule *schedule, int64_t step);
+double lr_at(const struct lr_schedule *schedule, int64_t step);
 
 #endif
