@@ -54,7 +54,7 @@ struct upload {
 struct identity {
     char id[32]; /* "tok_3", or "tok_0" for the token of the data directory */
     char name[64];
-    enum scope scope; /* what it may do */
+    enum token_scope scope; /* what it may do */
 };
 
 struct request {

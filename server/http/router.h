@@ -27,7 +27,7 @@ struct request;
  */
 enum { ROUTER_MAX_PARAMS = 4, ROUTER_MAX_SEGMENT = 200 };
 
-enum scope {
+enum token_scope {
     SCOPE_OPEN, /* no token asked for: health and the dashboard's files */
     SCOPE_READ,
     SCOPE_WRITE, /* includes read */
@@ -46,7 +46,7 @@ struct route {
     const char *method;
     const char *path;
     void (*handle)(struct request *req);
-    enum scope scope;
+    enum token_scope scope;
     enum body body;
     const char *operation; /* operationId in OpenAPI and label in metrics: "createSearch" */
     const char *summary;   /* one line for OpenAPI */
