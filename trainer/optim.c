@@ -2,23 +2,23 @@
 
 #include <math.h>
 
-const char *const schedule_names[] = { "constant", "wsd", "cosine", "linear", NULL };
+const char *const lr_names[] = { "constant", "wsd", "cosine", "linear", NULL };
 
 /* What is left of 1 when `done` of `length` steps are behind, along a line or half a cosine. */
-static double fall(enum schedule_kind kind, double done, double length)
+static double fall(enum lr_kind kind, double done, double length)
 {
     double share = length > 0 ? done / length : 1;
     if (share <= 0) return 1;
     if (share >= 1) return 0;
-    return kind == SCHEDULE_COSINE ? 0.5 * (1 + cos(3.14159265358979324 * share)) : 1 - share;
+    return kind == LR_COSINE ? 0.5 * (1 + cos(3.14159265358979324 * share)) : 1 - share;
 }
 
-double schedule_lr(const struct schedule *s, int64_t step)
+double lr_at(const struct lr_schedule *s, int64_t step)
 {
     double total = (double)s->total_steps, warmup = (double)s->warmup_steps, from = warmup;
     if (step <= s->warmup_steps) return s->peak * (double)step / warmup;
-    if (s->kind == SCHEDULE_CONSTANT) return s->peak;
-    if (s->kind == SCHEDULE_WSD) from = fmax(warmup, total * (1 - s->decay_fraction));
+    if (s->kind == LR_CONSTANT) return s->peak;
+    if (s->kind == LR_WSD) from = fmax(warmup, total * (1 - s->decay_fraction));
     double left = fall(s->kind, (double)(step - 1) - from, total - from);
     return s->peak * (s->min_ratio + (1 - s->min_ratio) * left);
 }
