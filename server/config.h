@@ -19,8 +19,10 @@ struct config {
     char *database_url; /* NULL: a private PostgreSQL under data_dir; a secret */
     char *pg_bin;       /* folder of postgres and initdb; NULL: look for it */
     char *pg_user;      /* who runs the private PostgreSQL when we are root */
-    char *address;      /* numeric IPv4 or IPv6 to listen on */
+    char *listen;       /* ADDR:PORT as given; taken apart into: */
+    char *address;      /* numeric IPv4 or IPv6 */
     int port;           /* 0: any free one, see <data_dir>/address */
+    char *config_file;  /* where more settings were read, or NULL */
     bool insecure;      /* listening beyond loopback without TLS was acknowledged */
     char *hosts;        /* further Host names that are ours, separated by commas, or NULL */
     bool role_api, role_runner;
@@ -40,6 +42,7 @@ struct config {
 enum status config_read(struct config *config, int argc, char **argv, bool *done,
                         struct error *err);
 
+void config_help(FILE *out);
 void config_print(const struct config *config, FILE *out);
 void config_release(struct config *config);
 

@@ -5,7 +5,8 @@
 #include <string.h>
 
 #define ALIGN 64
-#define BLOCK (256 * 1024)
+#define BLOCK_MIN 4096 /* the first block; each further one doubles */
+#define BLOCK_MAX (256 * 1024)
 
 struct arena_block {
     struct arena_block *next;
@@ -22,7 +23,9 @@ void arena_init(struct arena *arena, size_t ceiling)
 
 static struct arena_block *grow(struct arena *arena, size_t want)
 {
-    size_t size = want > BLOCK ? want : BLOCK;
+    size_t size = arena->blocks ? arena->blocks->size * 2 : BLOCK_MIN;
+    if (size > BLOCK_MAX) size = BLOCK_MAX;
+    if (size < want) size = want;
     struct arena_block *block = malloc(sizeof *block);
     unsigned char *bytes = aligned_alloc(ALIGN, size);
     if (!block || !bytes) {

@@ -90,7 +90,11 @@ double request_query_double(struct request *req, const char *name, double min, d
                             double otherwise, struct error *err);
 
 /* A header by name without regard to case, or NULL. */
-const char *request_header(const struct request *req, const char *name);
+const char *request_header(struct request *req, const char *name);
+
+/* Does this header (If-Match, If-None-Match) list `etag` (unquoted) or say "*"? A weak
+ * tag counts as equal. False when the header is absent. */
+bool request_etag_matches(struct request *req, const char *header, const char *etag);
 
 /* The body as JSON, freed with the request; NULL with err filled (reply_error it). */
 json_t *request_json(struct request *req, struct error *err);

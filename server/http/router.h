@@ -11,10 +11,9 @@ struct request;
  * Which function answers which method and path.
  *
  *     static const struct route routes[] = {
- *         { "GET",  "/v1/searches/{id}",        search_get,    .scope = SCOPE_READ },
- *         { "POST", "/v1/searches",             search_create, .scope = SCOPE_WRITE, .body =
- * BODY_JSON }, { "POST", "/v1/uploads",              upload_create, .scope = SCOPE_WRITE, .body =
- * BODY_FILE },
+ *         { "GET", "/v1/searches/{id}", search_get, .scope = SCOPE_READ },
+ *         { "POST", "/v1/searches", search_create, .scope = SCOPE_WRITE, .body = BODY_JSON },
+ *         { "POST", "/v1/uploads", upload_create, .scope = SCOPE_WRITE, .body = BODY_FILE },
  *     };
  *     router_add(router, routes, sizeof routes / sizeof *routes);
  *
@@ -28,7 +27,8 @@ struct request;
 enum { ROUTER_MAX_PARAMS = 4, ROUTER_MAX_SEGMENT = 200 };
 
 enum token_scope {
-    SCOPE_OPEN, /* no token asked for: health and the dashboard's files */
+    SCOPE_UNSET, /* forgotten: router_add aborts */
+    SCOPE_OPEN,  /* no token asked for: health and the dashboard's files */
     SCOPE_READ,
     SCOPE_WRITE, /* includes read */
     SCOPE_ADMIN, /* includes write */
