@@ -1,7 +1,7 @@
 #include "trainer/activations.h"
 
-/* Rows of logits at a time: at least CHUNK_ROWS (fewer cost speed), more while they stay small. */
-enum { CHUNK_ROWS = 256, CHUNK_FLOATS = 2 << 20 };
+/* Rows of logits at a time: at least this many (fewer cost speed), more while the backend likes. */
+enum { CHUNK_ROWS = 256 };
 
 /* Hands out a block from front to back. */
 struct shelf {
@@ -24,6 +24,7 @@ struct places {
     struct activations *a;
     const struct shape *shape;
     struct shelf *main, *floats;
+    size_t logits_at_once;
     size_t wide, narrow; /* where the scratch for act and for d_q, d_k, d_v starts */
 };
 
@@ -126,20 +127,24 @@ static void place_shared(struct places *p)
         p->narrow = take(p->main, a->rows, widest_qkv(shape, multiple)).at;
         a->d_x = take(p->main, a->rows, C);
     }
-    int rows = CHUNK_FLOATS / shape->vocab_size > CHUNK_ROWS ? CHUNK_FLOATS / shape->vocab_size
-                                                             : CHUNK_ROWS;
+    int rows = (int)(p->logits_at_once / (size_t)shape->vocab_size);
+    if (rows < CHUNK_ROWS) rows = CHUNK_ROWS;
     a->logits = take(p->main, rows < a->rows ? rows : a->rows, shape->vocab_size);
 }
 
 struct activations_sizes activations_place(struct activations *a, const struct shape *shape,
-                                           struct activations_blocks blocks, int multiple,
-                                           int batch, int time, int max_time,
-                                           enum activations_keep keep)
+                                           struct activations_blocks blocks,
+                                           const struct backend *be, int batch, int time,
+                                           int max_time, enum activations_keep keep)
 {
-    struct shelf main = { blocks.activations, 0, multiple },
-                 floats = { blocks.floats, 0, multiple };
-    struct shelf ids = { blocks.ids, 0, multiple };
-    struct places places = { .a = a, .shape = shape, .main = &main, .floats = &floats };
+    struct shelf main = { blocks.activations, 0, be->multiple },
+                 floats = { blocks.floats, 0, be->multiple };
+    struct shelf ids = { blocks.ids, 0, be->multiple };
+    struct places places = { .a = a,
+                             .shape = shape,
+                             .main = &main,
+                             .floats = &floats,
+                             .logits_at_once = be->logits_at_once };
     a->batch = batch, a->time = time, a->rows = batch * time, a->keep = keep;
     a->rope = view_rows(take(&floats, max_time, shape->head_dim), 0, time);
     a->ids = take(&ids, 1, a->rows);

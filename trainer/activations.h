@@ -61,8 +61,8 @@ struct activations_blocks {
  * shape->n_layers elements. The rotary table starts the floats block and covers max_time rows
  * in all calls, so it is written once. */
 struct activations_sizes activations_place(struct activations *a, const struct shape *shape,
-                                           struct activations_blocks blocks, int multiple,
-                                           int batch, int time, int max_time,
-                                           enum activations_keep keep);
+                                           struct activations_blocks blocks,
+                                           const struct backend *be, int batch, int time,
+                                           int max_time, enum activations_keep keep);
 
 #endif

@@ -9,6 +9,7 @@ static const struct {
     { "ref", backend_ref },
     { "cpu", backend_cpu },
     { "cuda", backend_cuda },
+    { "cuda-f32", backend_cuda_f32 },
 };
 
 enum status backend_open(struct backend **out, const char *name, int threads, struct error *err)
@@ -16,7 +17,8 @@ enum status backend_open(struct backend **out, const char *name, int threads, st
     *out = NULL;
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
         if (!strcmp(name, backends[i].name)) return backends[i].open(out, threads, err);
-    return fail(err, E_INPUT, "no backend is called '%s'; there are ref, cpu and cuda", name);
+    return fail(err, E_INPUT, "no backend is called '%s'; there are ref, cpu, cuda and cuda-f32",
+                name);
 }
 
 void backend_close(struct backend *be)

@@ -12,7 +12,8 @@
  *
  *     ref   plain loops with double sums: the meaning of every operation
  *     cpu   OpenBLAS for the matmuls, one OpenMP team for everything
- *     cuda  linked in when built with LATHE_CUDA; otherwise backend_open says so
+ *     cuda  linked in when built with LATHE_CUDA; otherwise backend_open says so.
+ *           cuda-f32 is the same in float32 throughout, for checks
  *
  * `ref` is the specification: tests/trainer/test_backends_agree.c runs every
  * operation on every backend and compares with it.
@@ -58,6 +59,7 @@ enum block_use {
     BLOCK_FLOATS,      /* float32: norm statistics, losses, rotary table */
     BLOCK_IDS,         /* int32: token ids and targets */
     BLOCK_SUMS,        /* float64: saliency sums */
+    BLOCK_USES
 };
 
 /* One linear map of several that share their input: out (N, M) = base + inp (N, K) @ weight^T +
@@ -100,7 +102,9 @@ struct attention_shape {
 struct backend {
     const char *name;
     int threads;
-    int multiple; /* storage widths are rounded up to this */
+    int multiple;          /* storage widths are rounded up to this */
+    size_t logits_at_once; /* logits are computed in chunks of rows of about this many elements */
+    int element_bytes[BLOCK_USES]; /* what an element of each use costs, copies included */
 
     void (*close)(struct backend *be);
 
@@ -199,6 +203,7 @@ void backend_close(struct backend *be); /* NULL is fine; every block must be rel
 enum status backend_ref(struct backend **out, int threads, struct error *err);
 enum status backend_cpu(struct backend **out, int threads, struct error *err);
 enum status backend_cuda(struct backend **out, int threads, struct error *err);
+enum status backend_cuda_f32(struct backend **out, int threads, struct error *err);
 
 /* A part of a view: `cols` columns from `col`, or `rows` rows from `row`. */
 static inline struct view view_cols(struct view v, int col, int cols)

@@ -50,7 +50,8 @@ enum status backend_cpu(struct backend **out, int threads, struct error *err)
     if (!be || !cpu) abort();
     be->name = "cpu";
     be->threads = threads;
-    be->multiple = 16; /* a cache line of floats */
+    be->multiple = 16;            /* a cache line of floats */
+    be->logits_at_once = 2 << 20; /* 8 MB: stays in the cache */
     be->close = cpu_close;
     be->state = cpu;
     openblas_set_num_threads(1);

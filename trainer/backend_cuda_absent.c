@@ -1,9 +1,20 @@
 #include "trainer/backend.h"
 
-enum status backend_cuda(struct backend **out, int threads, struct error *err)
+static enum status absent(struct backend **out, struct error *err)
 {
-    (void)threads;
     *out = NULL;
     return fail(err, E_MISSING,
                 "this build has no CUDA backend; configure with --preset cuda, or use cpu");
+}
+
+enum status backend_cuda(struct backend **out, int threads, struct error *err)
+{
+    (void)threads;
+    return absent(out, err);
+}
+
+enum status backend_cuda_f32(struct backend **out, int threads, struct error *err)
+{
+    (void)threads;
+    return absent(out, err);
 }

@@ -156,4 +156,6 @@ void host_memory_functions(struct backend *be)
     be->copy = host_copy;
     be->zero = host_zero;
     be->finish = host_finish;
+    for (int use = 0; use < BLOCK_USES; use++) be->element_bytes[use] = sizeof(float);
+    be->element_bytes[BLOCK_SUMS] = sizeof(double);
 }

@@ -18,6 +18,7 @@ enum status backend_ref(struct backend **out, int threads, struct error *err)
     be->name = "ref";
     be->threads = 1;
     be->multiple = 1;
+    be->logits_at_once = 2 << 20;
     be->close = ref_close;
     host_memory_functions(be);
     ref_layer_functions(be);

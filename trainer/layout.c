@@ -79,7 +79,8 @@ static void add_slot(struct layout *layout, const struct kind_of_slot *kind, int
     }
     size_slot(slot, &layout->capacity);
     slot->ld = (slot->cols + multiple - 1) / multiple * multiple;
-    layout->n_floats += (size_t)slot->rows * (size_t)slot->ld;
+    int rows = kind->dims > 1 ? (slot->rows + multiple - 1) / multiple * multiple : slot->rows;
+    layout->n_floats += (size_t)rows * (size_t)slot->ld;
     *(layer < 0 ? &layout->outside[kind->kind] : &layout->index[layer][kind->kind]) =
         layout->n_slots++;
 }

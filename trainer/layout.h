@@ -18,7 +18,8 @@
  *     layout_set_shape(&layout, &smaller, err)
  *
  * The same offsets serve weights, gradients and both moments, which are four
- * blocks of `n_floats` elements.
+ * blocks of `n_floats` elements. Matrices are padded to a multiple in both
+ * directions, so a backend may run at rounded-up widths without leaving a slot.
  */
 enum slot_kind {
     SLOT_EMBED,

@@ -28,19 +28,22 @@ static enum status check_options(const struct model_options *o, struct error *er
 static struct activations_sizes place(struct model *model, const struct shape *shape, int batch,
                                       int time, const struct activations_blocks *blocks)
 {
-    return activations_place(model->at, shape, *blocks, model->be->multiple, batch, time,
+    return activations_place(model->at, shape, *blocks, model->be, batch, time,
                              model->options.sequence_length, keep_of(&model->options));
 }
 
 static void count_bytes(struct model *model, struct activations_sizes sizes)
 {
-    size_t block = model->layout.n_floats * sizeof(float);
+    const int *element = model->be->element_bytes;
+    size_t n = model->layout.n_floats;
     bool train = model->options.train;
     struct model_bytes *b = &model->bytes;
-    b->weights = block;
-    b->grads = train ? block : 0;
-    b->moments = train ? 2 * block : 0;
-    b->activations = (sizes.activations + sizes.floats + sizes.ids) * sizeof(float);
+    b->weights = n * (size_t)element[BLOCK_WEIGHTS];
+    b->grads = train ? n * (size_t)element[BLOCK_GRADS] : 0;
+    b->moments = train ? 2 * n * (size_t)element[BLOCK_MOMENTS] : 0;
+    b->activations = sizes.activations * (size_t)element[BLOCK_ACTIVATIONS] +
+                     sizes.floats * (size_t)element[BLOCK_FLOATS] +
+                     sizes.ids * (size_t)element[BLOCK_IDS];
     b->total = b->weights + b->grads + b->moments + b->activations;
 }
 

@@ -23,7 +23,7 @@ static void begin(struct model *model, const struct model_batch *batch)
     struct activations_blocks blocks = { model->activations, model->floats, model->ids };
     enum activations_keep keep = model->at->keep;
     check_batch(model, batch);
-    activations_place(model->at, model_shape(model), blocks, model->be->multiple, batch->batch,
+    activations_place(model->at, model_shape(model), blocks, model->be, batch->batch,
                       batch->time, model->options.sequence_length, keep);
     model->be->upload_ids(model->be, model->at->ids, batch->ids);
     if (batch->targets) model->be->upload_ids(model->be, model->at->targets, batch->targets);
