@@ -204,6 +204,7 @@ int verify_main(int argc, char **argv)
     };
     const char *model = NULL, *expected = NULL, *backend = "cpu";
     int threads = 2;
+    optind = 0; /* start over: a program may run several subcommands */
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (c == 'm')
             model = optarg;
