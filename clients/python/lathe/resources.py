@@ -1,0 +1,119 @@
+"""What the service holds: a Resource is its JSON, with what can be done to it."""
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Optional
+
+from .errors import LatheError, NotFinished, Unreachable
+
+if TYPE_CHECKING:
+    from .client import Event, Lathe
+
+OVER = frozenset({"succeeded", "failed", "cancelled"})
+POLL_SECONDS = 1.0
+SILENT_SECONDS = 300.0
+
+
+class Resource(dict[str, Any]):
+    """The members as the service sent them (`run["loss"]`); refresh() fetches them again."""
+
+    def __init__(self, service: "Lathe", collection: str, members: dict[str, Any]):
+        super().__init__(members)
+        self.service = service
+        self.collection = collection
+
+    @property
+    def id(self) -> str:
+        return str(self["id"])
+
+    @property
+    def path(self) -> str:
+        return f"/v1/{self.collection}/{self.id}"
+
+    @property
+    def is_over(self) -> bool:
+        return self.get("state") in OVER
+
+    def __repr__(self) -> str:
+        name = f" {self['name']}" if self.get("name") else ""
+        state = f" {self['state']}" if self.get("state") else ""
+        return f"<{self.id}{name}{state}>"
+
+    def refresh(self) -> "Resource":
+        fresh = self.service.request("GET", self.path)
+        self.clear()
+        self.update(fresh)
+        return self
+
+    def wait(self, timeout: Optional[float] = None, raise_on_failure: bool = True) -> "Resource":
+        """Stays until it is over. The service may restart meanwhile.
+
+        Raises NotFinished after `timeout` seconds, LatheError when it failed or was cancelled
+        (unless told not to), Unreachable when nothing answered for five minutes.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        heard = time.monotonic()
+        while not self.is_over:
+            if end is not None and time.monotonic() >= end:
+                raise NotFinished(f"{self!r} is not over after {timeout} s")
+            time.sleep(POLL_SECONDS if end is None else min(POLL_SECONDS, max(0.0, end - time.monotonic())))
+            try:
+                self.refresh()
+                heard = time.monotonic()
+            except Unreachable:
+                if time.monotonic() - heard > SILENT_SECONDS:
+                    raise
+        if raise_on_failure and self["state"] != "succeeded":
+            raise LatheError(f"{self!r}: {self.get('reason') or 'no reason given'}")
+        return self
+
+    def events(self, after: Optional[str] = None) -> Iterator["Event"]:
+        """What happens to it, as it happens, until it is over. after="0": from its beginning."""
+        if self.refresh().is_over and after is None:
+            return
+        for event in self.service.events(resource=self.id, after=after):
+            yield event
+            if event.name == "state" and event.data.get("id", self.id) == self.id \
+                    and event.data.get("state") in OVER:
+                self.refresh()
+                return
+
+    def metrics(self, keys: str = "loss,validation_loss", x: str = "step",
+                max_points: int = 1000) -> dict[str, list[list[float]]]:
+        """Series of [x, y] points by key, thinned out by the service."""
+        reply = self.service.request("GET", f"{self.path}/metrics",
+                                     query={"keys": keys, "x": x, "max_points": max_points})
+        return {series["key"]: series["points"] for series in reply["series"]}
+
+    def cancel(self) -> "Resource":
+        self.service.request("POST", f"{self.path}/cancel")
+        return self.refresh()
+
+
+class Search(Resource):
+    def trajectory(self, **filters: Any) -> Iterator[dict[str, Any]]:
+        """Every removal in order; filters: from_ordinal, from_step, to_step, every."""
+        yield from self.service.pages(f"{self.path}/trajectory", **filters)
+
+    def shapes(self, ratios: list[float]) -> list[dict[str, Any]]:
+        """The shapes at these shares of the parameters removed."""
+        query = {"ratios": ",".join(str(r) for r in ratios)}
+        return list(self.service.request("GET", f"{self.path}/shapes", query=query)["items"])
+
+    def architecture_at(self, ratio: float) -> Resource:
+        """The architecture nearest to this ratio."""
+        return self.service.get("architectures", self.shapes([ratio])[0]["architecture"])
+
+
+class Comparison(Resource):
+    def losses(self) -> dict[str, list[float]]:
+        """Validation losses by arm, one a seed; arms that are not over are left out."""
+        found: dict[str, list[float]] = {}
+        for arm in self["arms"]:
+            if arm.get("validation_loss") is not None:
+                found.setdefault(arm["arm"], []).append(arm["validation_loss"])
+        return found
+
+
+KINDS: dict[str, type[Resource]] = {"searches": Search, "comparisons": Comparison}
