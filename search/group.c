@@ -1,5 +1,7 @@
 #include "search/group.h"
 
+#include <string.h>
+
 const char *const group_names[] = { "heads", "ffn", "stem", NULL };
 const char *const head_unit_names[] = { "kv_group", "query", NULL };
 
@@ -9,6 +11,21 @@ int group_count(const struct shape *shape, enum group_type type, enum head_unit 
     if (type == GROUP_STEM) return shape->hidden_size;
     if (type == GROUP_FFN) return layer->ffn;
     return unit == HEAD_UNIT_QUERY ? layer->q_heads / layer->kv_heads : layer->kv_heads;
+}
+
+void group_set_count(struct shape *shape, enum group_type type, enum head_unit unit, int l, int n)
+{
+    struct layer_shape *layer = &shape->layer[l];
+    if (type == GROUP_STEM) {
+        shape->hidden_size = n;
+    } else if (type == GROUP_FFN) {
+        layer->ffn = n;
+    } else if (unit == HEAD_UNIT_QUERY) {
+        layer->q_heads = n * layer->kv_heads;
+    } else {
+        layer->q_heads = n * (layer->q_heads / layer->kv_heads);
+        layer->kv_heads = n;
+    }
 }
 
 static int64_t heads_params(const struct shape *shape, enum head_unit unit, int l)
@@ -49,4 +66,22 @@ int64_t group_params(const struct shape *shape, enum group_type type, enum head_
     int64_t params = group_params_non_embedding(shape, type, unit, l);
     if (type != GROUP_STEM) return params;
     return params + (int64_t)shape->vocab_size * (shape->tie_word_embeddings ? 1 : 2);
+}
+
+/* ---- motion ---------------------------------------------------------------------------- */
+
+void group_move_last(void *entries, size_t width, int n, int j)
+{
+    char *bytes = entries;
+    if (j != n - 1) memcpy(bytes + width * (size_t)j, bytes + width * (size_t)(n - 1), width);
+}
+
+void group_move_queries(void *entries, size_t width, int kv, int r, const int *position)
+{
+    char *bytes = entries;
+    for (int g = 0; g < kv; g++) {
+        char *from = bytes + width * (size_t)(g * r);
+        group_move_last(from, width, r, position[g] - g * r);
+        memmove(bytes + width * (size_t)(g * (r - 1)), from, width * (size_t)(r - 1));
+    }
 }

@@ -1,6 +1,7 @@
 #ifndef SEARCH_GROUP_H
 #define SEARCH_GROUP_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include "search/shape.h"
 
@@ -38,6 +39,9 @@ extern const char *const head_unit_names[]; /* "kv_group", "query", NULL */
  * channels of layer l; stem: hidden_size, whatever l. */
 int group_count(const struct shape *shape, enum group_type type, enum head_unit unit, int l);
 
+/* Makes it so many; query heads per KV group, or KV heads, stay as they are. */
+void group_set_count(struct shape *shape, enum group_type type, enum head_unit unit, int l, int n);
+
 /* Parameters of one unit. For heads and ffn those of layer l; a stem unit spans the
  * model. For `query` it is one query head of each of the layer's KV groups. */
 int64_t group_params(const struct shape *shape, enum group_type type, enum head_unit unit, int l);
@@ -45,5 +49,13 @@ int64_t group_params(const struct shape *shape, enum group_type type, enum head_
 /* The same without embedding and head; differs for the stem only. */
 int64_t group_params_non_embedding(const struct shape *shape, enum group_type type,
                                    enum head_unit unit, int l);
+
+/* The motion above on any array of `width` bytes an entry (a row of weights, a moment, a
+ * score, an index). Of n entries the last moves to j: */
+void group_move_last(void *entries, size_t width, int n, int j);
+
+/* Of kv * r query entries one of every group goes; position[g] is its query head
+ * (g r .. g r + r - 1). What remains is kv * (r - 1) entries at the front. */
+void group_move_queries(void *entries, size_t width, int kv, int r, const int *position);
 
 #endif

@@ -22,6 +22,10 @@ struct index_map {
 void index_map_init(struct index_map *map, const struct shape *source);
 void index_map_release(struct index_map *map);
 
+/* The map that a removal's positions are looked up in. */
+const int *index_map_of(const struct index_map *map, enum group_type type, enum head_unit unit,
+                        int l);
+
 /* Moves the entries; `shape` is the one before the removal, which fits it. */
 void index_map_remove(struct index_map *map, const struct shape *shape,
                       const struct removal *removal);

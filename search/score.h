@@ -46,8 +46,9 @@ void scores_release(struct scores *scores);
  * the shape, which must be the one the table has come to. */
 void scores_fade(struct scores *scores, const struct shape *shape, double keep);
 
-/* Moves the entries as a removal moves the units. */
-void scores_remove(struct scores *scores, const struct removal *removal);
+/* Moves the entries as a removal moves the units; `before` is the shape before it. */
+void scores_remove(struct scores *scores, const struct shape *before,
+                   const struct removal *removal);
 
 /* All sums as one array of scores_count numbers (heads, ffn of layer 0, 1, ..., then the
  * stem), for a checkpoint: get, and set on a table made for the same shape. */

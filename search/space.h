@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include "search/group.h"
+#include "search/trajectory.h"
 
 /*
  * Which groups a search may remove.
@@ -16,11 +17,13 @@
  *   floors  the fewest units that may remain, in every layer: KV groups (or query heads
  *           per KV group), FFN channels, stem channels. 0, the default: 1 head unit, an
  *           eighth of the source's channels, rounded up.
+ *   layer_floors  the same for single layers, heads and ffn only; wins over floors.
  *   frozen_layers  layers that keep their heads and FFN channels. The stem passes
  *           through them nevertheless.
  *
  * JSON: {"types": ["heads","ffn","stem"], "scope": "uniform", "head_unit": "kv_group",
- *        "floors": {"heads": 1, "ffn": 192, "stem": 72}, "frozen_layers": [0, 29]},
+ *        "floors": {"heads": 1, "ffn": 192, "stem": 72},
+ *        "layer_floors": [{"layer": 3, "heads": 2, "ffn": 512}], "frozen_layers": [0, 29]},
  * every member optional.
  */
 enum scope { SCOPE_UNIFORM, SCOPE_PER_LAYER };
@@ -31,7 +34,8 @@ struct space {
     bool types[GROUP_TYPES];
     enum scope scope;
     enum head_unit head_unit;
-    int floors[GROUP_TYPES]; /* 0: by the rule above */
+    int floors[GROUP_TYPES];               /* 0: by the rule above */
+    int layer_floors[2][SHAPE_MAX_LAYERS]; /* of heads and of ffn; 0: as floors */
     bool frozen[SHAPE_MAX_LAYERS];
 };
 
@@ -45,7 +49,16 @@ void space_emit(const struct space *space, struct emit *e);
 /* Does it make sense for this source? E_INPUT says why not. */
 enum status space_check(const struct space *space, const struct shape *source, struct error *err);
 
-/* The fewest units of a type that may remain in layer l of a search from this source. */
+/* The fewest units of a type that may remain in layer l of a search from this source; all
+ * of them when the type is not in the space or the layer is frozen. */
 int space_floor(const struct space *space, const struct shape *source, enum group_type type, int l);
+
+/* May the stem, or a unit of layer l (per_layer), or a unit of every layer that is not
+ * frozen (uniform; l does not matter), be taken from `shape`? */
+bool space_allows(const struct space *space, const struct shape *source, const struct shape *shape,
+                  enum group_type type, int l);
+
+/* The smallest shape of the space: every count at its floor. */
+struct shape space_smallest(const struct space *space, const struct shape *source);
 
 #endif

@@ -58,4 +58,16 @@ void removal_emit(const struct removal *removal, struct emit *e);
 /* Reads those members from an object that the caller opened and will end. */
 enum status removal_read(struct removal *removal, struct field *f);
 
+/* The entries that belong to layer l (stem: to layer 0): how many, and where they start.
+ * `before` is the shape before the removal. 0 for a layer that loses nothing. */
+int removal_of_layer(const struct removal *removal, const struct shape *before, int l, int *first);
+
+/* E_CONFLICT when the entries do not fit the shape: their number, a position outside its
+ * layer, a layer that would be left with nothing. */
+enum status removal_check(const struct removal *removal, const struct shape *before,
+                          struct error *err);
+
+/* Takes the units out of a shape that the removal fits. */
+void removal_shrink(const struct removal *removal, struct shape *shape);
+
 #endif

@@ -1,0 +1,204 @@
+#include "search/policy.h"
+
+#include <math.h>
+
+/* The least of some units, where it lies, and the least of the others. */
+struct pick {
+    double score, second;
+    int position;
+};
+
+/* What a type offers: its best group, what it would offer without that, and the layer
+ * that the group lives in (-1: all). */
+struct offer {
+    double score, second;
+    int layer;
+};
+
+struct chooser {
+    const struct search *search;
+    const struct scores *scores;
+};
+
+static double least(double a, double b) { return a < b ? a : b; }
+
+/* ---- inside a layer ---------------------------------------------------------------------- */
+
+/* The least of sums[from .. from + n - 1]; equal sums go by the lower source index. */
+static struct pick pick_least(const double *sums, const int *map, int from, int n)
+{
+    struct pick pick = { INFINITY, INFINITY, from };
+    for (int j = from; j < from + n; j++) {
+        double sum = isnan(sums[j]) ? INFINITY : sums[j];
+        bool wins = sum < pick.score || (sum == pick.score && map[j] < map[pick.position]);
+        if (j == from || wins) {
+            pick = (struct pick){ sum, j == from ? INFINITY : pick.score, j };
+        } else {
+            pick.second = least(pick.second, sum);
+        }
+    }
+    return pick;
+}
+
+static struct pick scaled(struct pick pick, int64_t params, double weight)
+{
+    double divisor = (double)params * (weight > 0 ? weight : 1);
+    return (struct pick){ pick.score / divisor, pick.second / divisor, pick.position };
+}
+
+/* One query head of each KV group; the score of such a unit is the mean over the groups. */
+static struct pick pick_queries(const struct chooser *c, int l, int *position)
+{
+    const struct scores *s = c->scores;
+    int kv = c->search->shape.layer[l].kv_heads, r = s->queries_per_kv[l];
+    struct pick unit = { 0 };
+    for (int g = 0; g < kv; g++) {
+        struct pick one = pick_least(s->heads[l], c->search->map.query[l], g * r, r);
+        unit.score += one.score / kv;
+        unit.second += one.second / kv;
+        position[g] = one.position;
+    }
+    return scaled(unit, s->heads_params[l], s->weight);
+}
+
+/* The best unit of a type in layer l; writes its positions, as many as it has entries. */
+static struct pick pick_unit(const struct chooser *c, enum group_type type, int l, int *position)
+{
+    const struct scores *s = c->scores;
+    const struct index_map *map = &c->search->map;
+    struct pick pick;
+    if (type == GROUP_HEADS && s->unit == HEAD_UNIT_QUERY) return pick_queries(c, l, position);
+    if (type == GROUP_STEM)
+        pick = scaled(pick_least(s->stem, map->stem, 0, s->n_stem), s->stem_params, s->weight);
+    else if (type == GROUP_FFN)
+        pick =
+            scaled(pick_least(s->ffn[l], map->ffn[l], 0, s->n_ffn[l]), s->ffn_params[l], s->weight);
+    else
+        pick = scaled(pick_least(s->heads[l], map->kv[l], 0, s->n_heads[l]), s->heads_params[l],
+                      s->weight);
+    *position = pick.position;
+    return pick;
+}
+
+/* ---- across layers ------------------------------------------------------------------------- */
+
+static bool allowed(const struct search *s, enum group_type type, int l)
+{
+    return space_allows(&s->options.space, &s->source, &s->shape, type, l);
+}
+
+/* Every layer gives its own least; the score is the mean over the layers. */
+static struct offer offer_uniform(const struct chooser *c, enum group_type type)
+{
+    struct offer offer = { .layer = -1 };
+    int n = 0, position[SHAPE_MAX_HEADS];
+    for (int l = 0; l < c->search->shape.n_layers; l++) {
+        if (c->search->options.space.frozen[l]) continue;
+        struct pick pick = pick_unit(c, type, l, position);
+        offer.score += pick.score;
+        offer.second += pick.second;
+        n++;
+    }
+    offer.score /= n;
+    offer.second /= n;
+    return offer;
+}
+
+/* The least of any layer. */
+static struct offer offer_per_layer(const struct chooser *c, enum group_type type)
+{
+    struct offer offer = { INFINITY, INFINITY, -1 };
+    int position[SHAPE_MAX_HEADS];
+    for (int l = 0; l < c->search->shape.n_layers; l++) {
+        if (!allowed(c->search, type, l)) continue;
+        struct pick pick = pick_unit(c, type, l, position);
+        if (offer.layer < 0 || pick.score < offer.score)
+            offer = (struct offer){ pick.score, least(offer.score, pick.second), l };
+        else
+            offer.second = least(offer.second, pick.score);
+    }
+    return offer;
+}
+
+static bool offers(const struct search *s, enum group_type type)
+{
+    if (type == GROUP_STEM || s->options.space.scope == SCOPE_UNIFORM) return allowed(s, type, 0);
+    for (int l = 0; l < s->shape.n_layers; l++)
+        if (allowed(s, type, l)) return true;
+    return false;
+}
+
+static struct offer offer_of(const struct chooser *c, enum group_type type)
+{
+    if (type == GROUP_STEM) {
+        int position;
+        struct pick pick = pick_unit(c, type, 0, &position);
+        return (struct offer){ pick.score, pick.second, -1 };
+    }
+    if (c->search->options.space.scope == SCOPE_UNIFORM) return offer_uniform(c, type);
+    return offer_per_layer(c, type);
+}
+
+/* ---- the removal ------------------------------------------------------------------------------
+ */
+
+/* Appends the entries of layer l. */
+static void list_layer(const struct chooser *c, struct removal *out, int l)
+{
+    bool frozen = out->type != GROUP_STEM && c->search->options.space.frozen[l];
+    bool query = out->type == GROUP_HEADS && out->unit == HEAD_UNIT_QUERY;
+    int n = query ? c->search->shape.layer[l].kv_heads : 1;
+    int *position = out->position + out->n;
+    if (!frozen) pick_unit(c, out->type, l, position);
+    for (int i = 0; i < n; i++) {
+        if (frozen) position[i] = -1;
+        out->source_index[out->n + i] =
+            frozen ? -1 : index_map_of(&c->search->map, out->type, out->unit, l)[position[i]];
+    }
+    out->n += n;
+}
+
+static void list_entries(const struct chooser *c, struct removal *out)
+{
+    out->n = 0;
+    if (out->type == GROUP_STEM)
+        list_layer(c, out, 0);
+    else if (out->layer >= 0)
+        list_layer(c, out, out->layer);
+    else
+        for (int l = 0; l < c->search->shape.n_layers; l++) list_layer(c, out, l);
+}
+
+bool policy_choose(const struct search *search, const struct scores *scores, struct removal *out)
+{
+    struct chooser c = { search, scores };
+    struct offer best = { INFINITY, INFINITY, -1 };
+    int winner = -1;
+    for (int t = 0; t < GROUP_TYPES; t++) {
+        out->min_score[t] = NAN;
+        if (!offers(search, t)) continue;
+        struct offer offer = offer_of(&c, t);
+        out->min_score[t] = offer.score;
+        if (winner < 0 || offer.score < best.score) {
+            offer.second = least(offer.second, best.score);
+            best = offer;
+            winner = t;
+        } else {
+            best.second = least(best.second, offer.score);
+        }
+    }
+    if (winner < 0) return false;
+    out->type = (enum group_type)winner;
+    out->unit = search->options.space.head_unit;
+    out->layer = best.layer;
+    out->runner_up = isinf(best.second) ? NAN : best.second;
+    list_entries(&c, out);
+    return true;
+}
+
+bool policy_can_choose(const struct search *search)
+{
+    for (int t = 0; t < GROUP_TYPES; t++)
+        if (offers(search, t)) return true;
+    return false;
+}

@@ -1,0 +1,268 @@
+#include "search/search.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include "search/plan.h"
+#include "search/policy.h"
+
+const char *const search_phase_names[] = { "source", "warmup", "prune", "over", NULL };
+
+/* ---- open and close ------------------------------------------------------------------------ */
+
+static enum status check_stop(const struct search_options *o, const struct shape *source,
+                              struct error *err)
+{
+    int64_t target = plan_target(o, source), params = shape_params(source);
+    if (o->stop.kind != STOP_PARAMS && o->stop.kind != STOP_RATIO) return OK;
+    if (target >= params)
+        return fail(err, E_INPUT,
+                    "stop: the source has %" PRId64 " parameters, not above the target %" PRId64,
+                    params, target);
+    struct shape smallest = space_smallest(&o->space, source);
+    int64_t least = shape_params(&smallest);
+    if (least > target)
+        return fail(err, E_INPUT,
+                    "stop: the space leaves at least %" PRId64 " parameters, above the target "
+                    "%" PRId64 "; lower the floors, free layers or add types",
+                    least, target);
+    return OK;
+}
+
+enum status search_open(struct search *search, const struct shape *source,
+                        const struct search_options *options, uint64_t seed, struct error *err)
+{
+    *search = (struct search){ .options = *options, .source = *source, .shape = *source };
+    TRY(shape_check(source, err));
+    TRY(space_check(&options->space, source, err));
+    TRY(check_stop(options, source, err));
+    plan_fit(&search->options, source);
+    search->seed = seed;
+    search->params = search->params_before = search->params_source = shape_params(source);
+    index_map_init(&search->map, source);
+    return OK;
+}
+
+void search_close(struct search *search) { index_map_release(&search->map); }
+
+/* ---- time ------------------------------------------------------------------------------------ */
+
+/* Steps since the schedule began. */
+static int64_t clock_of(const struct search *s) { return s->step - s->options.start_step; }
+
+/* The clock at which a stop by time ends the search. */
+static int64_t time_limit(const struct search *s)
+{
+    int64_t per_step = s->options.tokens_per_step, count = s->options.stop.count;
+    if (s->options.stop.kind == STOP_STEPS) return count;
+    if (s->options.stop.kind == STOP_TOKENS && per_step) return (count + per_step - 1) / per_step;
+    return INT64_MAX;
+}
+
+static int64_t balance(const struct search *s, int64_t clock)
+{
+    const struct schedule *schedule = &s->options.schedule;
+    return schedule->channels_per_unit * schedule_units(schedule, clock) - s->spent;
+}
+
+static bool met_target(const struct search *s)
+{
+    enum stop_kind kind = s->options.stop.kind;
+    if (kind != STOP_PARAMS && kind != STOP_RATIO) return false;
+    return s->params <= plan_target(&s->options, &s->source);
+}
+
+bool search_is_over(const struct search *s)
+{
+    return met_target(s) || clock_of(s) >= time_limit(s) || !policy_can_choose(s);
+}
+
+enum search_phase search_phase(const struct search *s)
+{
+    if (search_is_over(s)) return SEARCH_OVER;
+    if (clock_of(s) < 0) return SEARCH_SOURCE;
+    return clock_of(s) < s->options.schedule.warmup_steps ? SEARCH_WARMUP : SEARCH_PRUNE;
+}
+
+bool search_counts(const struct search *s)
+{
+    const struct schedule *schedule = &s->options.schedule;
+    if (search_phase(s) != SEARCH_PRUNE) return false;
+    int64_t unit = schedule_units(schedule, clock_of(s)); /* the one that is running */
+    return schedule->channels_per_unit * (unit + 1) > s->spent;
+}
+
+void search_step(struct search *s) { s->step++; }
+
+int64_t search_tokens(const struct search *s) { return s->step * s->options.tokens_per_step; }
+
+int64_t search_steps_planned(const struct search *s)
+{
+    const struct search_options *o = &s->options;
+    if (time_limit(s) != INT64_MAX) return o->start_step + time_limit(s);
+    int64_t c = o->schedule.channels_per_unit;
+    int64_t credits = s->spent + plan_credits(o, &s->source, &s->shape, plan_target(o, &s->source));
+    int64_t units = (credits + c - 1) / c;
+    int64_t steps = o->start_step + o->schedule.warmup_steps + units * o->schedule.steps_per_unit;
+    return steps > s->step && !search_is_over(s) ? steps : s->step;
+}
+
+/* ---- decide ------------------------------------------------------------------------------------
+ */
+
+/* Is this the end of a unit at which a choice may still be made? */
+static bool choice_time(const struct search *s)
+{
+    return clock_of(s) <= time_limit(s) && schedule_unit_ends(&s->options.schedule, clock_of(s));
+}
+
+/* The one place where units leave the state. */
+static void take(struct search *s, const struct removal *r, const struct shape *after)
+{
+    index_map_remove(&s->map, &s->shape, r);
+    s->shape = *after;
+    s->params_before = s->params;
+    s->params = shape_params(after);
+    s->spent += schedule_credit(&s->options.schedule, &s->source, s->options.space.scope, r->type);
+    s->ordinal++;
+}
+
+static void complete(const struct search *s, struct removal *out, struct shape *after)
+{
+    *after = s->shape;
+    removal_shrink(out, after);
+    out->step = s->step;
+    out->tokens = search_tokens(s);
+    out->ordinal = s->ordinal + 1;
+    out->params = shape_params(after);
+    shape_hash(after, out->shape_hash);
+}
+
+bool search_decide(struct search *s, struct scores *scores, struct removal *out)
+{
+    if (!schedule_unit_ends(&s->options.schedule, clock_of(s))) return false;
+    if (!choice_time(s) || met_target(s) || balance(s, clock_of(s)) <= 0 ||
+        !policy_choose(s, scores, out)) {
+        scores_fade(scores, &s->shape, 0);
+        return false;
+    }
+    struct shape after;
+    complete(s, out, &after);
+    scores_remove(scores, &s->shape, out);
+    take(s, out, &after);
+    return true;
+}
+
+int search_crossed(const struct search *s, int *first)
+{
+    double before = shape_ratio(s->params_before, s->params_source);
+    double now = shape_ratio(s->params, s->params_source);
+    int i = 0, n = 0;
+    while (i < s->options.n_snapshots && s->options.snapshots[i] <= before) i++;
+    *first = i;
+    while (i + n < s->options.n_snapshots && s->options.snapshots[i + n] <= now) n++;
+    return n;
+}
+
+/* ---- replay -------------------------------------------------------------------------------------
+ */
+
+static enum status check_time(const struct search *s, const struct removal *r, struct error *err)
+{
+    if (!s->options.tokens_per_step) return OK;
+    struct search then = *s;
+    then.step = r->step;
+    int64_t left = balance(&then, clock_of(&then));
+    if (r->step < s->step || !choice_time(&then) || left <= 0 ||
+        left > s->options.schedule.channels_per_unit)
+        return fail(err, E_CONFLICT, "no choice is due at step %" PRId64, r->step);
+    if (r->tokens != search_tokens(&then))
+        return fail(err, E_CONFLICT, "step %" PRId64 " is at %" PRId64 " tokens, not %" PRId64,
+                    r->step, search_tokens(&then), r->tokens);
+    return OK;
+}
+
+/* Is the type in the space, and above its floor wherever the removal takes from? */
+static enum status check_space(const struct search *s, const struct removal *r, struct error *err)
+{
+    const struct space *space = &s->options.space;
+    bool uniform = space->scope == SCOPE_UNIFORM;
+    if (r->type == GROUP_HEADS && r->unit != space->head_unit)
+        return fail(err, E_CONFLICT, "heads go by %s here", head_unit_names[space->head_unit]);
+    if (r->type != GROUP_STEM && uniform != (r->layer < 0))
+        return fail(err, E_CONFLICT, "its layer is %d in scope %s", r->layer,
+                    scope_names[space->scope]);
+    if (!space_allows(space, &s->source, &s->shape, r->type, r->layer < 0 ? 0 : r->layer))
+        return fail(err, E_CONFLICT, "%s may not lose more here", group_names[r->type]);
+    return OK;
+}
+
+/* Do the entries name the units that lie there, and are frozen layers left alone? */
+static enum status check_indices(const struct search *s, const struct removal *r, struct error *err)
+{
+    for (int l = 0; l < s->shape.n_layers; l++) {
+        int first, n = removal_of_layer(r, &s->shape, l, &first);
+        bool spared = r->type != GROUP_STEM && r->layer < 0 && s->options.space.frozen[l];
+        if (r->type != GROUP_STEM && r->layer < 0 && spared != (n == 0))
+            return fail(err, E_CONFLICT, "layer %d is %sfrozen", l, spared ? "" : "not ");
+        const int *map = index_map_of(&s->map, r->type, r->unit, l);
+        for (int i = first; i < first + n; i++)
+            if (map[r->position[i]] != r->source_index[i])
+                return fail(err, E_CONFLICT, "position %d of layer %d holds index %d, not %d",
+                            r->position[i], l, map[r->position[i]], r->source_index[i]);
+    }
+    return OK;
+}
+
+static enum status check_result(const struct removal *r, const struct shape *after,
+                                struct error *err)
+{
+    char hash[HASH_HEX];
+    shape_hash(after, hash);
+    if (r->params != shape_params(after))
+        return fail(err, E_CONFLICT, "it leaves %" PRId64 " parameters, not %" PRId64,
+                    shape_params(after), r->params);
+    if (strcmp(hash, r->shape_hash)) return fail(err, E_CONFLICT, "the shape's hash differs");
+    return OK;
+}
+
+static enum status check_removal(const struct search *s, const struct removal *r,
+                                 struct shape *after, struct error *err)
+{
+    if (r->ordinal != s->ordinal + 1)
+        return fail(err, E_CONFLICT, "%d is not the next ordinal, %d is", r->ordinal,
+                    s->ordinal + 1);
+    if (met_target(s)) return fail(err, E_CONFLICT, "the search has met its target");
+    TRY(removal_check(r, &s->shape, err));
+    TRY(check_space(s, r, err));
+    TRY(check_indices(s, r, err));
+    TRY(check_time(s, r, err));
+    *after = s->shape;
+    removal_shrink(r, after);
+    return check_result(r, after, err);
+}
+
+enum status search_apply(struct search *s, const struct removal *r, struct error *err)
+{
+    struct shape after;
+    if (check_removal(s, r, &after, err)) return fail_in(err, "removal %d", r->ordinal);
+    take(s, r, &after);
+    s->step = r->step;
+    return OK;
+}
+
+enum status search_seek(struct search *s, int64_t step, struct error *err)
+{
+    if (step < s->step)
+        return fail(err, E_CONFLICT, "step %" PRId64 " is before the last removal at %" PRId64,
+                    step, s->step);
+    struct search then = *s;
+    then.step = step;
+    int64_t clock = clock_of(&then), limit = time_limit(s);
+    bool due = balance(s, clock < limit ? clock : limit) > 0;
+    if (s->options.tokens_per_step && due && !met_target(s) && policy_can_choose(s))
+        return fail(err, E_CONFLICT, "removal %d was due before step %" PRId64 " and is missing",
+                    s->ordinal + 1, step);
+    s->step = step;
+    return OK;
+}
