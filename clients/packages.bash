@@ -10,6 +10,7 @@ packages_build=(
     libjansson-dev                             # reads JSON
     libmicrohttpd-dev                          # HTTP for the service
     libopenblas-dev                            # matrix products
+    libpcre2-dev                               # how tokenizers split text
     libpq-dev                                  # talks to PostgreSQL
     libssl-dev                                 # SHA-256
     libuv1-dev                                 # event loop
