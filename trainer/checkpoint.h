@@ -1,0 +1,61 @@
+#ifndef TRAINER_CHECKPOINT_H
+#define TRAINER_CHECKPOINT_H
+
+#include "search/score.h"
+#include "trainer/data/dataset.h"
+#include "trainer/model.h"
+
+/*
+ * What a trainer needs to go on as if nothing had happened. A checkpoint is a folder
+ * below `dir`, complete or absent (file.h):
+ *
+ *     step-000000000400/
+ *         manifest.json        {"schema", "step", "files": [{"name", "bytes", "sha256"}]}
+ *         state.json           the struct below
+ *         removals.jsonl       the removals so far, one a line (trajectory.h)
+ *         tensors.safetensors  "weights.NAME", "m.NAME", "v.NAME" of every tensor at the
+ *                              current shape, and "scores" (float64)
+ *
+ * The capacity is in it: the model is opened with the same layout again, since the
+ * order of sums, and so the last bit, may depend on it. Whatever else decides the
+ * numbers (recipe, seed, data) is in `identity`, which must be the job's.
+ */
+struct checkpoint {
+    int64_t step, tokens;
+    double loss;    /* of the last step; NAN before the first */
+    char *identity; /* struct job's */
+    struct shape capacity, shape;
+    uint64_t samples, taken[DATASET_MAX_DOMAINS]; /* of the feed */
+    double weight[DATASET_MAX_DOMAINS];
+    int n_domains;
+    char *removals; /* text of removals.jsonl */
+    size_t removals_len;
+    double *scores; /* scores_get of the unit that had begun */
+    int64_t n_scores;
+    double scores_weight;
+    char path[PATH_ROOM]; /* of a loaded one */
+};
+
+/* Writes it, then removes all but the newest `keep`. On failure what was there still is:
+ * E_BUSY when the disk is full. `path` gets its place. */
+enum status checkpoint_save(const struct checkpoint *cp, struct model *model, const char *dir,
+                            int keep, char path[PATH_ROOM], struct error *err);
+
+/* The newest complete checkpoint below `dir`, all but its tensors. *found is false when there is
+ * none. One whose files do not have the size and SHA-256 of its manifest is passed over with a
+ * warning. Leftovers of a crash are removed. */
+enum status checkpoint_load(struct checkpoint *out, bool *found, const char *dir,
+                            struct error *err);
+
+/* Its tensors, into a model of that capacity and shape. */
+enum status checkpoint_read_model(const struct checkpoint *cp, struct model *model,
+                                  struct error *err);
+
+/* Frees what checkpoint_load allocated. */
+void checkpoint_release(struct checkpoint *cp);
+
+/* state.json's object, for tests and fuzzing. */
+enum status checkpoint_parse(struct checkpoint *out, const char *text, size_t len,
+                             struct error *err);
+
+#endif

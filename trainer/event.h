@@ -1,0 +1,38 @@
+#ifndef TRAINER_EVENT_H
+#define TRAINER_EVENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "search/base/emit.h"
+
+/*
+ * What a trainer tells the world: one JSON object a line on a descriptor, at most
+ * EVENT_MAX_BYTES long, each starting with "event", "seq" (1, 2, ... in this
+ * process) and "time" (RFC 3339, UTC).
+ *
+ *     struct emit *e = event_begin(events, "validation");
+ *     emit_kv_int(e, "step", step);
+ *     event_end(events);
+ *
+ * Lines are written whole. A thread of its own says "heartbeat" with the step last
+ * told when nothing was written for EVENT_QUIET_S seconds, however long a step
+ * takes. When nobody reads any more (EPIPE), stop.h is asked to end the process.
+ *
+ * What happens again after a resume is sent again: readers tell removals apart by
+ * ordinal, the rest by step.
+ */
+enum { EVENT_MAX_BYTES = 64 * 1024, EVENT_QUIET_S = 5 };
+
+struct events;
+
+struct events *events_open(int fd);
+void events_close(struct events *events); /* NULL is fine */
+
+/* Holds a lock until event_end: nothing slow in between. */
+struct emit *event_begin(struct events *events, const char *name);
+void event_end(struct events *events);
+
+/* What a heartbeat says. */
+void events_set_step(struct events *events, int64_t step);
+
+#endif

@@ -1,0 +1,280 @@
+#include "trainer/job.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const job_kind_names[] = { "train", "search", "dataset", "import", NULL };
+
+static const char *const schemas[] = { "lathe.job/1", NULL };
+static const char *const tokenizer_kinds[] = { "bytes", "hf", NULL };
+
+static void read_text(struct field *f, const char *key, char *out, size_t room)
+{
+    const char *text = field_string(f, key, room - 1);
+    if (text && !*text) field_fail(f, key, "is empty");
+    snprintf(out, room, "%s", text ? text : "");
+}
+
+static bool open_object(struct field *f, const char *key, struct field *out)
+{
+    if (field_object(f, key, out)) return true;
+    field_fail(f, key, "is missing");
+    return false;
+}
+
+/* ---- what to train ------------------------------------------------------------------- */
+
+static void read_model(struct job_model *model, struct field *job)
+{
+    struct field f, shape;
+    if (!open_object(job, "model", &f)) return;
+    model->has_shape = field_has(&f, "shape");
+    if (model->has_shape == field_has(&f, "path"))
+        field_fail(&f, NULL, "needs either shape or path");
+    if (!model->has_shape)
+        read_text(&f, "path", model->path, sizeof model->path);
+    else if (field_object(&f, "shape", &shape))
+        shape_read(&model->shape, &shape);
+    field_string_or(&f, "name", JOB_NAME, NULL);
+    field_end(&f);
+}
+
+static void read_weights(struct job_data *data, struct field *f)
+{
+    struct field weights;
+    const char *name;
+    json_t *value;
+    if (!field_object(f, "weights", &weights)) return;
+    json_object_foreach(weights.json, name, value)
+    {
+        if (data->n_weights == DATASET_MAX_DOMAINS || strlen(name) >= DOMAIN_NAME) {
+            field_fail(&weights, name, "is not a domain a dataset can have");
+            return;
+        }
+        snprintf(data->domain[data->n_weights], DOMAIN_NAME, "%s", name);
+        data->weight[data->n_weights++] = field_double(&weights, name, 0, 1e9);
+    }
+}
+
+static void read_data(struct job_data *data, struct field *job)
+{
+    struct field f;
+    if (!open_object(job, "data", &f)) return;
+    read_text(&f, "path", data->path, sizeof data->path);
+    read_weights(data, &f);
+    field_end(&f);
+}
+
+/* ---- how --------------------------------------------------------------------------------- */
+
+static void read_recipe(struct recipe *r, struct field *job)
+{
+    struct field f;
+    field_object(job, "recipe", &f); /* when it is missing, so is every member */
+    r->batch_size = (int)field_int_or(&f, "batch_size", 1, 65536, 16);
+    r->sequence_length = (int)field_int_or(&f, "sequence_length", 1, 131072, 128);
+    r->grad_accum = (int)field_int_or(&f, "grad_accum", 1, 65536, 1);
+    r->lr.peak = field_double_or(&f, "learning_rate", 0, 10, 1e-3);
+    r->lr.kind = (enum lr_kind)field_choice_or(&f, "schedule", lr_names, LR_WSD);
+    r->lr.warmup_steps = field_int_or(&f, "warmup_steps", 0, INT64_C(1) << 40, 20);
+    r->lr.decay_fraction = field_double_or(&f, "decay_fraction", 0, 1, 0.2);
+    r->lr.min_ratio = field_double_or(&f, "min_lr_ratio", 0, 1, 0);
+    r->optim.weight_decay = field_double_or(&f, "weight_decay", 0, 10, 0.1);
+    r->optim.beta1 = field_double_or(&f, "beta1", 0, 0.999999, 0.9);
+    r->optim.beta2 = field_double_or(&f, "beta2", 0, 0.999999999, 0.95);
+    r->optim.epsilon = field_double_or(&f, "epsilon", 1e-30, 1, 1e-8);
+    r->optim.clip_norm = field_double_or(&f, "clip_norm", 0, 1e9, 1);
+    r->recompute = field_bool_or(&f, "recompute", false);
+    field_end(&f);
+}
+
+static void read_every(struct job *job, struct field *root)
+{
+    struct field f;
+    job->validate_every = 100;
+    job->validation_tokens = 16384;
+    job->checkpoint_every = 200;
+    job->checkpoint_keep = 2;
+    if (field_object(root, "validation", &f)) {
+        job->validate_every = field_int_or(&f, "every_steps", 0, INT64_C(1) << 40, 100);
+        job->validation_tokens = field_int_or(&f, "tokens", 1, INT64_C(1) << 40, 16384);
+        field_end(&f);
+    }
+    if (field_object(root, "checkpoint", &f)) {
+        job->checkpoint_every = field_int_or(&f, "every_steps", 0, INT64_C(1) << 40, 200);
+        job->checkpoint_keep = (int)field_int_or(&f, "keep", 1, 1000, 2);
+        field_end(&f);
+    }
+}
+
+/* The tokens of a job, and of the batches that are held at once, stay countable. */
+static void check_sizes(const struct job *job, struct field *root)
+{
+    int64_t held = (int64_t)job->recipe.batch_size * job->recipe.sequence_length;
+    if (held > INT64_C(1) << 26)
+        field_fail(root, "recipe", "batch_size times sequence_length is %lld, above 2^26",
+                   (long long)held);
+}
+
+static void read_training(struct job *job, struct field *root)
+{
+    struct field f;
+    read_model(&job->model, root);
+    read_data(&job->data, root);
+    read_recipe(&job->recipe, root);
+    read_every(job, root);
+    check_sizes(job, root);
+    bool search = job->kind == JOB_SEARCH;
+    if (open_object(root, "budget", &f)) {
+        job->budget_tokens = field_int(&f, "tokens", search ? 0 : 1, INT64_C(1) << 50);
+        field_end(&f);
+    }
+    if (search && open_object(root, "search", &f)) search_options_read(&job->search, &f);
+    if (!search) return;
+    job->recipe.lr.kind = LR_CONSTANT;
+    job->search.tokens_per_step = recipe_tokens_per_step(&job->recipe);
+    job->search.start_step = recipe_steps(&job->recipe, job->budget_tokens);
+}
+
+int64_t recipe_tokens_per_step(const struct recipe *r)
+{
+    return (int64_t)r->batch_size * r->sequence_length * r->grad_accum;
+}
+
+int64_t recipe_steps(const struct recipe *r, int64_t tokens)
+{
+    int64_t per_step = recipe_tokens_per_step(r);
+    return tokens / per_step + (tokens % per_step != 0);
+}
+
+/* ---- files --------------------------------------------------------------------------------- */
+
+static void read_file(struct job *job, struct field *array, size_t i)
+{
+    struct field f;
+    struct build_file *file = &job->file[i];
+    if (!field_item_object(array, i, &f)) return;
+    read_text(&f, "path", file->path, sizeof file->path);
+    if (job->kind == JOB_DATASET) {
+        file->format = (enum document_format)field_choice_or(&f, "format", document_formats, 0);
+        const char *domain = field_string_or(&f, "domain", DOMAIN_NAME - 1, "");
+        snprintf(file->domain, sizeof file->domain, "%s", domain ? domain : "");
+    } else {
+        read_text(&f, "name", file->domain, sizeof file->domain);
+        if (strchr(file->domain, '/') || file->domain[0] == '.')
+            field_fail(&f, "name", "is not a plain file name");
+    }
+    field_end(&f);
+}
+
+static void read_files(struct job *job, struct field *root)
+{
+    struct field files;
+    size_t n = field_array(root, "files", JOB_MAX_FILES, &files);
+    job->file = calloc(n + 1, sizeof *job->file);
+    if (!job->file) abort();
+    for (size_t i = 0; i < n; i++) read_file(job, &files, i);
+    job->n_files = (int)n;
+}
+
+static void read_tokenizer(struct job *job, struct field *root)
+{
+    struct field f;
+    if (!open_object(root, "tokenizer", &f)) return;
+    job->tokenizer_is_bytes = field_choice(&f, "kind", tokenizer_kinds) == 0;
+    if (!job->tokenizer_is_bytes)
+        read_text(&f, "path", job->tokenizer_path, sizeof job->tokenizer_path);
+    field_end(&f);
+}
+
+static void read_dataset(struct job *job, struct field *root)
+{
+    read_files(job, root);
+    read_tokenizer(job, root);
+    job->validation_fraction = field_double_or(root, "validation_fraction", 0, 0.5, 0.05);
+    if (!job->n_files) field_fail(root, "files", "names no file");
+}
+
+static void read_import(struct job *job, struct field *root)
+{
+    read_files(job, root);
+    if (field_has(root, "path")) read_text(root, "path", job->import_path, sizeof job->import_path);
+    if ((job->n_files > 0) == (*job->import_path != 0))
+        field_fail(root, "files", "either files or path must say what to import");
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+static int processors(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
+}
+
+static void read_common(struct job *job, struct field *root)
+{
+    field_choice(root, "schema", schemas);
+    job->kind = (enum job_kind)field_choice(root, "kind", job_kind_names);
+    const char *id = field_string_or(root, "job_id", JOB_NAME - 1, "");
+    const char *name = field_string_or(root, "name", JOB_NAME - 1, "");
+    const char *backend = field_string_or(root, "backend", 15, "cpu");
+    snprintf(job->id, sizeof job->id, "%s", id ? id : "");
+    snprintf(job->name, sizeof job->name, "%s", name ? name : "");
+    snprintf(job->backend, sizeof job->backend, "%s", backend ? backend : "");
+    read_text(root, "work_dir", job->work_dir, sizeof job->work_dir);
+    job->threads = (int)field_int_or(root, "threads", 1, 1024, processors());
+    job->seed = (uint64_t)field_int_or(root, "seed", 0, INT64_MAX, 1);
+    job->dry_run = field_bool_or(root, "dry_run", false);
+}
+
+static enum status read_job(struct job *job, struct field *root)
+{
+    read_common(job, root);
+    if (root->err->status) return root->err->status;
+    if (job->kind == JOB_DATASET)
+        read_dataset(job, root);
+    else if (job->kind == JOB_IMPORT)
+        read_import(job, root);
+    else
+        read_training(job, root);
+    return field_end(root);
+}
+
+/* The job without what may change between two attempts at it: where things lie, how often to
+ * look, how much to keep, on what to run. */
+static char *identity_of(const json_t *json)
+{
+    static const char *const free_members[] = { "job_id",     "work_dir", "dry_run", "validation",
+                                                "checkpoint", "name",     "backend", "threads" };
+    json_t *copy = json_deep_copy(json);
+    for (size_t i = 0; i < sizeof free_members / sizeof *free_members; i++)
+        json_object_del(copy, free_members[i]);
+    json_object_del(json_object_get(copy, "model"), "path");
+    json_object_del(json_object_get(copy, "model"), "name");
+    json_object_del(json_object_get(copy, "data"), "path");
+    char *text = json_dumps(copy, JSON_COMPACT | JSON_SORT_KEYS);
+    json_decref(copy);
+    if (!text) abort();
+    return text;
+}
+
+enum status job_parse(struct job *job, const char *text, size_t len, struct error *err)
+{
+    struct field root;
+    *job = (struct job){ 0 };
+    json_t *json = field_parse(text, len, err);
+    if (!json) return err->status;
+    field_root(&root, json, err);
+    if (!err->status && !read_job(job, &root)) job->identity = identity_of(json);
+    json_decref(json);
+    return err->status;
+}
+
+void job_release(struct job *job)
+{
+    free(job->file);
+    free(job->identity);
+    *job = (struct job){ 0 };
+}

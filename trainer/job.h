@@ -1,0 +1,108 @@
+#ifndef TRAINER_JOB_H
+#define TRAINER_JOB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "search/search_options.h"
+#include "search/shape.h"
+#include "trainer/data/build.h"
+#include "trainer/formats/file.h"
+#include "trainer/optim.h"
+
+/*
+ * A job: everything lathe-train is asked to do, one JSON object ("lathe.job/1").
+ * What a member means is said here; a member nobody knows is refused by name, and
+ * so is one that the kind has no use for.
+ *
+ *     {"schema": "lathe.job/1", "kind": "train", "job_id": "job_7",
+ *      "work_dir": "/dir",            all that the job writes lies below it
+ *      "backend": "cpu", "threads": 2, "seed": 1, "dry_run": false,
+ *
+ *   kinds train and search
+ *      "model": {"shape": {...}}      random weights from the seed, or
+ *               {"path": "/folder"},  these weights (weights.h says which formats)
+ *      "data": {"path": "/dataset", "weights": {"domain": 0.7, ...}},
+ *      "recipe": {"batch_size": 16, "sequence_length": 128, "grad_accum": 1,
+ *                 "learning_rate": 1e-3, "schedule": "wsd", "warmup_steps": 20,
+ *                 "decay_fraction": 0.2, "min_lr_ratio": 0, "weight_decay": 0.1,
+ *                 "beta1": 0.9, "beta2": 0.95, "epsilon": 1e-8, "clip_norm": 1.0,
+ *                 "recompute": false},
+ *      "budget": {"tokens": N},       rounded up to whole steps; of a search: for the
+ *                                     source, before the warm-up, and 0 is allowed
+ *      "search": {...},               search_options.h; kind search only. The learning
+ *                                     rate of a search is constant after its warm-up
+ *      "validation": {"every_steps": 100, "tokens": 16384},
+ *      "checkpoint": {"every_steps": 200, "keep": 2}}
+ *
+ *   kind dataset
+ *      "name": "gcide", "files": [{"path": "/f", "format": "text", "domain": null}],
+ *      "tokenizer": {"kind": "bytes"} or {"kind": "hf", "path": "/tokenizer.json"},
+ *      "validation_fraction": 0.05
+ *
+ *   kind import
+ *      "name": "smollm", "files": [{"path": "/blobs/17", "name": "config.json"}, ...]
+ *      or "path": "/folder"
+ *
+ * backend, threads (all processors), seed (1), dry_run and every member of recipe,
+ * validation and checkpoint may be left out; the values above are the defaults.
+ */
+enum job_kind { JOB_TRAIN, JOB_SEARCH, JOB_DATASET, JOB_IMPORT, JOB_KINDS };
+
+extern const char *const job_kind_names[];
+
+enum { JOB_MAX_BYTES = 4 << 20, JOB_MAX_FILES = 4096, JOB_NAME = 128 };
+
+struct recipe {
+    int batch_size, sequence_length, grad_accum;
+    struct lr_schedule lr; /* total_steps is set by whoever knows them */
+    struct optim_options optim;
+    bool recompute;
+};
+
+struct job_model {
+    bool has_shape; /* else path */
+    struct shape shape;
+    char path[PATH_ROOM];
+};
+
+struct job_data {
+    char path[PATH_ROOM];
+    int n_weights; /* 0: by the domains' sizes */
+    char domain[DATASET_MAX_DOMAINS][DOMAIN_NAME];
+    double weight[DATASET_MAX_DOMAINS];
+};
+
+struct job {
+    enum job_kind kind;
+    char id[JOB_NAME], name[JOB_NAME], work_dir[PATH_ROOM], backend[16];
+    int threads;
+    uint64_t seed;
+    bool dry_run;
+
+    struct job_model model;
+    struct job_data data;
+    struct recipe recipe;
+    int64_t budget_tokens;
+    struct search_options search;
+    int64_t validate_every, validation_tokens;
+    int64_t checkpoint_every;
+    int checkpoint_keep;
+
+    struct build_file *file; /* dataset: path, format, domain; import: path and domain = name */
+    int n_files;
+    bool tokenizer_is_bytes;
+    char tokenizer_path[PATH_ROOM], import_path[PATH_ROOM];
+    double validation_fraction;
+
+    char *identity; /* JSON of everything that decides the numbers; a checkpoint keeps it */
+};
+
+/* E_INPUT with the JSON pointer of the member that is wrong. job_release in every case. */
+enum status job_parse(struct job *job, const char *text, size_t len, struct error *err);
+void job_release(struct job *job);
+
+/* Tokens of one optimizer step, and steps that a number of tokens takes, rounded up. */
+int64_t recipe_tokens_per_step(const struct recipe *recipe);
+int64_t recipe_steps(const struct recipe *recipe, int64_t tokens);
+
+#endif

@@ -1,0 +1,74 @@
+/* dry_run: what a job would take, by counting; nothing large is allocated. */
+#include "search/cost.h"
+#include "search/search.h"
+#include "trainer/formats/weights.h"
+#include "trainer/model.h"
+#include "trainer/run.h"
+
+static enum status source_of(const struct job *job, struct shape *out, struct error *err)
+{
+    struct weights *w;
+    if (job->model.has_shape) {
+        *out = job->model.shape;
+        return OK;
+    }
+    if (weights_open(&w, job->model.path, err)) return fail_in(err, "model/path");
+    *out = w->shape;
+    weights_close(w);
+    return OK;
+}
+
+static enum status count_steps(const struct job *job, const struct shape *source, int64_t *steps,
+                               struct error *err)
+{
+    struct search search;
+    *steps = recipe_steps(&job->recipe, job->budget_tokens);
+    if (job->kind != JOB_SEARCH) return OK;
+    TRY(search_open(&search, source, &job->search, job->seed, err));
+    *steps = search_steps_planned(&search);
+    search_close(&search);
+    return OK;
+}
+
+static enum status measure(const struct job *job, const struct shape *source,
+                           struct model_bytes *bytes, struct error *err)
+{
+    struct backend *be;
+    const struct recipe *r = &job->recipe;
+    struct model_options options = { r->batch_size, r->sequence_length, true, r->recompute };
+    TRY(backend_open(&be, job->backend, job->threads, err));
+    model_measure(bytes, be, source, &options, err);
+    backend_close(be);
+    return err->status;
+}
+
+static void emit_bytes(struct emit *e, const struct model_bytes *bytes)
+{
+    emit_key(e, "memory");
+    emit_begin(e, '{');
+    emit_kv_int(e, "weights", (int64_t)bytes->weights);
+    emit_kv_int(e, "grads", (int64_t)bytes->grads);
+    emit_kv_int(e, "moments", (int64_t)bytes->moments);
+    emit_kv_int(e, "activations", (int64_t)bytes->activations);
+    emit_end(e);
+}
+
+enum status run_estimate(const struct job *job, struct events *events, struct error *err)
+{
+    struct shape source;
+    struct model_bytes bytes;
+    int64_t steps;
+    TRY(source_of(job, &source, err));
+    TRY(count_steps(job, &source, &steps, err));
+    TRY(measure(job, &source, &bytes, err));
+    struct cost cost = cost_of(&source, job->recipe.sequence_length);
+    struct emit *e = event_begin(events, "estimate");
+    emit_kv_int(e, "params", cost.params);
+    emit_kv_int(e, "bytes", (int64_t)bytes.total);
+    emit_bytes(e, &bytes);
+    emit_kv_int(e, "steps_planned", steps);
+    emit_kv_int(e, "tokens_planned", steps * recipe_tokens_per_step(&job->recipe));
+    emit_kv_int(e, "flops_per_token", cost.flops_per_token);
+    event_end(events);
+    return OK;
+}

@@ -1,0 +1,136 @@
+/* Kind search: the source trains, then warms up, then gives up unit after unit (search.h). */
+#include <stdio.h>
+#include <stdlib.h>
+#include "trainer/run.h"
+#include "trainer/surgery.h"
+#include "trainer/training.h"
+
+/* ---- snapshots --------------------------------------------------------------------------- */
+
+static void snapshot_name(const struct training *t, char out[64])
+{
+    snprintf(out, 64, "snapshots/ordinal-%06d", t->search.ordinal);
+}
+
+static void tell_snapshot(struct training *t, const char *name, const char *sha256)
+{
+    char hash[HASH_HEX];
+    shape_hash(&t->search.shape, hash);
+    struct emit *e = event_begin(t->events, "snapshot");
+    emit_kv_int(e, "step", t->step);
+    emit_kv_int(e, "tokens", training_tokens(t));
+    emit_kv_int(e, "ordinal", t->search.ordinal);
+    emit_kv_double(e, "ratio", shape_ratio(t->search.params, t->search.params_source));
+    emit_kv_string(e, "path", name);
+    emit_kv_string(e, "sha256", sha256);
+    emit_kv_int(e, "params", t->search.params);
+    emit_kv_string(e, "shape_hash", hash);
+    event_end(t->events);
+}
+
+static enum status snapshot(struct training *t, struct error *err)
+{
+    char dir[PATH_ROOM], name[64], sha256[HASH_HEX];
+    snapshot_name(t, name);
+    TRY(path_join(dir, t->job->work_dir, "snapshots", err));
+    TRY(dir_make(dir, err));
+    TRY(training_export(t, name, sha256, err));
+    tell_snapshot(t, name, sha256);
+    return training_validate(t, err);
+}
+
+/* ---- removals ------------------------------------------------------------------------------- */
+
+static void tell_removal(struct training *t, const struct removal *removal)
+{
+    struct emit *e = event_begin(t->events, "removal");
+    removal_emit(removal, e);
+    event_end(t->events);
+}
+
+/* The line that a checkpoint will replay. */
+static void keep_removal(struct training *t, const struct removal *removal)
+{
+    struct emit e;
+    emit_init(&e, &t->removals);
+    emit_begin(&e, '{');
+    removal_emit(removal, &e);
+    emit_end(&e);
+    buf_putc(&t->removals, '\n');
+}
+
+static enum status apply(struct training *t, const struct removal *removal, struct error *err)
+{
+    int first;
+    TRY(surgery_remove(t->model, removal, err));
+    keep_removal(t, removal);
+    if (t->removals.failed) return fail(err, E_LIMIT, "the trajectory is too long to keep");
+    tell_removal(t, removal);
+    return search_crossed(&t->search, &first) ? snapshot(t, err) : OK;
+}
+
+static enum status decide(struct training *t, bool *removed, struct error *err)
+{
+    struct removal *removal = malloc(sizeof *removal);
+    if (!removal) abort();
+    *removed = false;
+    while (!err->status && search_decide(&t->search, &t->scores, removal)) {
+        *removed = true;
+        apply(t, removal, err);
+    }
+    free(removal);
+    return err->status;
+}
+
+/* ---- the loop -----------------------------------------------------------------------------------
+ */
+
+static enum status step(struct training *t, struct error *err)
+{
+    bool counts = search_counts(&t->search), removed;
+    TRY(training_step(t, counts ? t->saliency : NULL, err));
+    if (counts) saliency_collect(t->saliency, &t->scores);
+    search_step(&t->search);
+    TRY(decide(t, &removed, err));
+    t->total_steps = search_steps_planned(&t->search);
+    training_tell_step(t, removed || search_is_over(&t->search));
+    return OK;
+}
+
+/* The source as it is when the search proper begins is ordinal 0. */
+static bool source_is_ready(const struct training *t)
+{
+    return !t->search.ordinal && t->step == t->job->search.start_step;
+}
+
+static enum status loop(struct training *t, struct error *err)
+{
+    if (source_is_ready(t)) TRY(snapshot(t, err));
+    while (!search_is_over(&t->search)) {
+        TRY(step(t, err));
+        if (source_is_ready(t)) TRY(snapshot(t, err));
+        if (!search_is_over(&t->search)) TRY(training_between(t, err));
+    }
+    return OK;
+}
+
+static enum status finish(struct training *t, struct error *err)
+{
+    char name[64];
+    TRY(training_save(t, err));
+    TRY(snapshot(t, err));
+    snapshot_name(t, name);
+    training_tell_done(t, name);
+    return OK;
+}
+
+enum status run_search(const struct job *job, struct events *events, struct error *err)
+{
+    struct training t;
+    if (!training_open(&t, job, events, err)) {
+        training_tell_start(&t);
+        if (!loop(&t, err)) finish(&t, err);
+    }
+    training_close(&t);
+    return err->status;
+}

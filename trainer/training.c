@@ -1,0 +1,233 @@
+#include "trainer/training.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "search/base/log.h"
+#include "trainer/checkpoint.h"
+#include "trainer/model_folder.h"
+
+bool training_is_search(const struct training *t) { return t->job->kind == JOB_SEARCH; }
+
+int64_t training_tokens(const struct training *t)
+{
+    return t->step * recipe_tokens_per_step(&t->job->recipe);
+}
+
+/* ---- data ---------------------------------------------------------------------------------- */
+
+/* The job's weights in the order of the dataset's domains; those not named weigh nothing. */
+static enum status job_weights(const struct training *t, double *weight, struct error *err)
+{
+    const struct job_data *data = &t->job->data;
+    double sum = 0;
+    memset(weight, 0, DATASET_MAX_DOMAINS * sizeof *weight);
+    for (int i = 0; i < data->n_weights; i++) {
+        int d = 0;
+        while (d < t->ds.n_domains && strcmp(t->ds.domain[d].name, data->domain[i])) d++;
+        if (d == t->ds.n_domains)
+            return fail(err, E_INPUT, "data/weights/%s: the dataset has no such domain",
+                        data->domain[i]);
+        weight[d] = data->weight[i];
+        sum += weight[d];
+    }
+    return sum > 0 ? OK : fail(err, E_INPUT, "data/weights: no domain has a weight above 0");
+}
+
+static enum status open_data(struct training *t, struct error *err)
+{
+    const struct job *job = t->job;
+    double weight[DATASET_MAX_DOMAINS];
+    int time = job->recipe.sequence_length;
+    if (dataset_open(&t->ds, job->data.path, err)) return fail_in(err, "data/path");
+    if (job->data.n_weights) TRY(job_weights(t, weight, err));
+    TRY(feed_init(&t->feed, &t->ds, time, job->seed, job->data.n_weights ? weight : NULL, err));
+    t->can_validate = dataset_tokens(&t->ds, SPLIT_VALID) > 0;
+    return t->can_validate ? held_out_init(&t->held, &t->ds, time, -1, job->validation_tokens, err)
+                           : OK;
+}
+
+/* ---- model --------------------------------------------------------------------------------- */
+
+static enum status check_vocabulary(const struct training *t, struct error *err)
+{
+    if (t->ds.vocab_size <= t->source.vocab_size) return OK;
+    return fail(err, E_INPUT,
+                "model/shape/vocab_size: is %d, the dataset's tokenizer has %d tokens",
+                t->source.vocab_size, t->ds.vocab_size);
+}
+
+static enum status allocate(struct training *t, const struct shape *current, struct error *err)
+{
+    const struct recipe *r = &t->job->recipe;
+    struct model_options options = { r->batch_size, r->sequence_length, true, r->recompute };
+    size_t n = (size_t)r->batch_size * (size_t)r->sequence_length;
+    t->ids = calloc(n, sizeof *t->ids);
+    t->targets = calloc(n, sizeof *t->targets);
+    if (!t->ids || !t->targets) return fail(err, E_MEMORY, "no memory for a batch of %zu ids", n);
+    TRY(model_open(&t->model, t->be, &t->source, current, &options, err));
+    if (!training_is_search(t)) return OK;
+    return saliency_open(&t->saliency, t->model, t->job->search.space.head_unit, err);
+}
+
+static enum status start_fresh(struct training *t, struct weights *weights, struct error *err)
+{
+    TRY(allocate(t, &t->source, err));
+    if (weights) return model_folder_read(t->model, weights, err);
+    model_init(t->model, t->job->seed);
+    return OK;
+}
+
+/* ---- resuming ---------------------------------------------------------------------------------
+ */
+
+static enum status apply_line(struct training *t, const char *line, size_t len, struct error *err)
+{
+    struct removal *removal = malloc(sizeof *removal);
+    struct field f;
+    if (!removal) abort();
+    json_t *json = field_parse(line, len, err);
+    if (json) {
+        field_root(&f, json, err);
+        if (!removal_read(removal, &f) && !field_end(&f)) search_apply(&t->search, removal, err);
+    }
+    json_decref(json);
+    free(removal);
+    return err->status;
+}
+
+/* Replays the removals: the search then knows what it knew. */
+static enum status replay(struct training *t, const struct checkpoint *cp, struct error *err)
+{
+    const char *at = cp->removals, *end = cp->removals + cp->removals_len;
+    while (at < end) {
+        const char *newline = memchr(at, '\n', (size_t)(end - at));
+        size_t len = newline ? (size_t)(newline - at) : (size_t)(end - at);
+        TRY(apply_line(t, at, len, err));
+        at += len + 1;
+    }
+    buf_put(&t->removals, cp->removals, cp->removals_len);
+    TRY(search_seek(&t->search, cp->step, err));
+    if (!shape_equal(&t->search.shape, &cp->shape))
+        return fail(err, E_CONFLICT, "its removals do not lead to its shape");
+    scores_release(&t->scores);
+    scores_init(&t->scores, &t->search.shape, t->job->search.space.head_unit);
+    if (scores_count(&t->scores) != cp->n_scores)
+        return fail(err, E_CONFLICT, "its scores do not fit its shape");
+    scores_set(&t->scores, cp->scores);
+    t->scores.weight = cp->scores_weight;
+    return OK;
+}
+
+static enum status check_same_job(const struct training *t, const struct checkpoint *cp,
+                                  struct error *err)
+{
+    if (strcmp(cp->identity, t->job->identity))
+        return fail(err, E_INPUT,
+                    "work_dir: holds checkpoints of a job that differs in more than its paths; "
+                    "choose another folder or remove %.120s",
+                    cp->path);
+    if (!shape_equal(&cp->capacity, &t->source))
+        return fail(err, E_INPUT, "model/path: is not the model that the checkpoints started from");
+    if (cp->n_domains != t->ds.n_domains)
+        return fail(err, E_INPUT, "data/path: is not the dataset that the checkpoints saw");
+    return OK;
+}
+
+static enum status resume(struct training *t, const struct checkpoint *cp, struct error *err)
+{
+    TRY(check_same_job(t, cp, err));
+    if (training_is_search(t) && replay(t, cp, err)) return fail_in(err, "%.160s", cp->path);
+    TRY(allocate(t, &cp->shape, err));
+    TRY(checkpoint_read_model(cp, t->model, err));
+    t->step = t->saved_step = t->resumed_from = cp->step;
+    t->loss = cp->loss;
+    t->feed.samples = cp->samples;
+    memcpy(t->feed.taken, cp->taken, sizeof cp->taken);
+    memcpy(t->feed.weight, cp->weight, sizeof cp->weight);
+    log_info("resuming at step %lld from %s", (long long)cp->step, cp->path);
+    return OK;
+}
+
+static enum status start_or_resume(struct training *t, struct weights *weights, struct error *err)
+{
+    struct checkpoint cp;
+    char dir[PATH_ROOM];
+    bool found;
+    TRY(path_join(dir, t->job->work_dir, "checkpoints", err));
+    TRY(checkpoint_load(&cp, &found, dir, err));
+    if (found)
+        resume(t, &cp, err);
+    else
+        start_fresh(t, weights, err);
+    checkpoint_release(&cp);
+    return err->status;
+}
+
+/* ---- opening and closing ------------------------------------------------------------------- */
+
+/* Where the model at step 0 comes from; *weights is NULL when it is drawn at random. */
+static enum status find_source(struct training *t, struct weights **weights, struct error *err)
+{
+    const struct job_model *model = &t->job->model;
+    *weights = NULL;
+    t->max_position = t->job->recipe.sequence_length;
+    if (model->has_shape) {
+        t->source = model->shape;
+        return OK;
+    }
+    if (weights_open(weights, model->path, err)) return fail_in(err, "model/path");
+    t->source = (*weights)->shape;
+    if ((*weights)->max_position > t->max_position) t->max_position = (*weights)->max_position;
+    return OK;
+}
+
+static enum status open_search(struct training *t, struct error *err)
+{
+    TRY(search_open(&t->search, &t->source, &t->job->search, t->job->seed, err));
+    scores_init(&t->scores, &t->source, t->job->search.space.head_unit);
+    return OK;
+}
+
+static enum status open_parts(struct training *t, struct weights **weights, struct error *err)
+{
+    TRY(find_source(t, weights, err));
+    TRY(open_data(t, err));
+    TRY(check_vocabulary(t, err));
+    if (training_is_search(t)) TRY(open_search(t, err));
+    TRY(backend_open(&t->be, t->job->backend, t->job->threads, err));
+    TRY(start_or_resume(t, *weights, err));
+    t->total_steps = training_is_search(t) ? search_steps_planned(&t->search)
+                                           : recipe_steps(&t->job->recipe, t->job->budget_tokens);
+    t->lr = t->job->recipe.lr;
+    t->lr.total_steps = t->total_steps;
+    return OK;
+}
+
+enum status training_open(struct training *t, const struct job *job, struct events *events,
+                          struct error *err)
+{
+    struct weights *weights = NULL;
+    *t = (struct training){ .job = job, .events = events, .resumed_from = -1, .saved_step = -1 };
+    t->loss = t->validation_loss = t->grad_norm = NAN;
+    buf_init(&t->removals, (size_t)1 << 30);
+    open_parts(t, &weights, err);
+    weights_close(weights);
+    return err->status;
+}
+
+void training_close(struct training *t)
+{
+    saliency_close(t->saliency);
+    model_close(t->model);
+    backend_close(t->be);
+    dataset_close(&t->ds);
+    if (training_is_search(t)) {
+        search_close(&t->search);
+        scores_release(&t->scores);
+    }
+    buf_release(&t->removals);
+    free(t->ids);
+    free(t->targets);
+}

@@ -1,0 +1,139 @@
+/* One step, a validation, a checkpoint: what the loops of train and search share. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "trainer/checkpoint.h"
+#include "trainer/model_folder.h"
+#include "trainer/stop.h"
+#include "trainer/training.h"
+
+/* ---- a step ---------------------------------------------------------------------------- */
+
+/* Gradients of the mean loss over all micro-batches; *loss is that mean. */
+static enum status gradients(struct training *t, double *loss, struct error *err)
+{
+    const struct recipe *r = &t->job->recipe;
+    struct model_batch batch = { t->ids, t->targets, r->batch_size, r->sequence_length };
+    double sum = 0, n = (double)recipe_tokens_per_step(r);
+    for (int i = 0; i < r->grad_accum; i++) {
+        TRY(feed_next(&t->feed, r->batch_size, t->ids, t->targets, err));
+        sum += model_gradient(t->model, &batch, 1 / n, i > 0);
+    }
+    *loss = sum / n;
+    return OK;
+}
+
+enum status training_step(struct training *t, struct saliency *saliency, struct error *err)
+{
+    double loss;
+    t->phase = training_is_search(t) ? search_phase_names[search_phase(&t->search)] : "train";
+    if (gradients(t, &loss, err)) return fail_in(err, "data");
+    t->last_lr = lr_at(&t->lr, t->step + 1);
+    t->grad_norm = optim_step(t->model, &t->job->recipe.optim, t->last_lr, t->step + 1, saliency);
+    t->loss = loss;
+    if (!isfinite(loss) || !isfinite(t->grad_norm))
+        return fail(err, E_INPUT,
+                    "recipe/learning_rate: the training diverged, loss %g and gradient norm %g at "
+                    "step %lld; try a lower learning rate or a longer warm-up",
+                    loss, t->grad_norm, (long long)t->step + 1);
+    t->step++;
+    t->tokens_since += recipe_tokens_per_step(&t->job->recipe);
+    events_set_step(t->events, t->step);
+    return OK;
+}
+
+/* ---- validation --------------------------------------------------------------------------- */
+
+static enum status held_out_loss(struct training *t, double *loss, struct error *err)
+{
+    const struct recipe *r = &t->job->recipe;
+    size_t time = (size_t)r->sequence_length;
+    int64_t count = 0, n;
+    double sum = 0;
+    for (uint64_t i = 0; i < t->held.n;) {
+        int rows = 0;
+        for (; rows < r->batch_size && i < t->held.n; rows++, i++)
+            TRY(held_out_read(&t->held, i, t->ids + (size_t)rows * time,
+                              t->targets + (size_t)rows * time, err));
+        struct model_batch batch = { t->ids, t->targets, rows, r->sequence_length };
+        sum += model_loss(t->model, &batch, &n);
+        count += n;
+    }
+    *loss = sum / (double)count;
+    return OK;
+}
+
+enum status training_validate(struct training *t, struct error *err)
+{
+    if (!t->can_validate) return OK;
+    if (held_out_loss(t, &t->validation_loss, err)) return fail_in(err, "data");
+    struct emit *e = event_begin(t->events, "validation");
+    emit_kv_int(e, "step", t->step);
+    emit_kv_int(e, "tokens", training_tokens(t));
+    emit_kv_double(e, "loss", t->validation_loss);
+    event_end(t->events);
+    return OK;
+}
+
+/* ---- checkpoints and folders ----------------------------------------------------------------- */
+
+static void fill_checkpoint(struct training *t, struct checkpoint *cp)
+{
+    *cp = (struct checkpoint){ .step = t->step,
+                               .tokens = training_tokens(t),
+                               .loss = t->loss,
+                               .identity = t->job->identity,
+                               .capacity = t->source,
+                               .shape = *model_shape(t->model),
+                               .samples = t->feed.samples,
+                               .n_domains = t->ds.n_domains,
+                               .removals = t->removals.bytes,
+                               .removals_len = t->removals.len };
+    memcpy(cp->taken, t->feed.taken, sizeof cp->taken);
+    memcpy(cp->weight, t->feed.weight, sizeof cp->weight);
+    if (!training_is_search(t)) return;
+    cp->n_scores = scores_count(&t->scores);
+    cp->scores_weight = t->scores.weight;
+    cp->scores = calloc((size_t)cp->n_scores + 1, sizeof *cp->scores);
+    if (!cp->scores) abort();
+    scores_get(&t->scores, cp->scores);
+}
+
+enum status training_save(struct training *t, struct error *err)
+{
+    struct checkpoint cp;
+    char dir[PATH_ROOM], path[PATH_ROOM];
+    if (t->saved_step == t->step) return OK;
+    TRY(path_join(dir, t->job->work_dir, "checkpoints", err));
+    fill_checkpoint(t, &cp);
+    checkpoint_save(&cp, t->model, dir, t->job->checkpoint_keep, path, err);
+    free(cp.scores);
+    TRY(err->status);
+    t->saved_step = t->step;
+    struct emit *e = event_begin(t->events, "checkpoint");
+    emit_kv_int(e, "step", t->step);
+    emit_kv_string(e, "path", path + strlen(dir) - strlen("checkpoints"));
+    event_end(t->events);
+    return OK;
+}
+
+static bool due(int64_t every, int64_t step) { return every > 0 && step % every == 0; }
+
+enum status training_between(struct training *t, struct error *err)
+{
+    if (due(t->job->validate_every, t->step)) TRY(training_validate(t, err));
+    bool stop = stop_wanted();
+    if (stop || due(t->job->checkpoint_every, t->step)) TRY(training_save(t, err));
+    if (stop) return fail(err, E_CANCELLED, "stopped at step %lld", (long long)t->step);
+    return OK;
+}
+
+enum status training_export(struct training *t, const char *name, char sha256[HASH_HEX],
+                            struct error *err)
+{
+    char path[PATH_ROOM];
+    struct model_folder_extra extra = { t->job->data.path, t->max_position, t->ds.eod };
+    TRY(path_join(path, t->job->work_dir, name, err));
+    return model_folder_write(t->model, path, &extra, sha256, err);
+}
