@@ -13,6 +13,7 @@ packages_build=(
     libpcre2-dev                               # how tokenizers split text
     libpq-dev                                  # talks to PostgreSQL
     libssl-dev                                 # SHA-256
+    libutf8proc-dev                            # how tokenizers normalise text
     libuv1-dev                                 # event loop
 )
 # shellcheck disable=SC2034
