@@ -18,6 +18,7 @@ struct offer {
 struct chooser {
     const struct search *search;
     const struct scores *scores;
+    bool stopped;
 };
 
 static double least(double a, double b) { return a < b ? a : b; }
@@ -82,9 +83,26 @@ static struct pick pick_unit(const struct chooser *c, enum group_type type, int 
 
 /* ---- across layers ------------------------------------------------------------------------- */
 
-static bool allowed(const struct search *s, enum group_type type, int l)
+/* Is the width off the multiple asked for, and the multiple below within the floor? */
+static bool rounds(const struct search *s, enum group_type type, int l)
 {
-    return space_allows(&s->options.space, &s->source, &s->shape, type, l);
+    int m = s->options.stop.round_to;
+    if (!m || type == GROUP_HEADS) return false;
+    int n = group_count(&s->shape, type, s->options.space.head_unit, l);
+    return n % m && n - n % m >= space_floor(&s->options.space, &s->source, type, l);
+}
+
+static int first_free_layer(const struct search *s)
+{
+    int l = 0;
+    while (l < s->shape.n_layers - 1 && s->options.space.frozen[l]) l++;
+    return l;
+}
+
+bool policy_allows(const struct search *s, bool stopped, enum group_type type, int l)
+{
+    if (!space_allows(&s->options.space, &s->source, &s->shape, type, l < 0 ? 0 : l)) return false;
+    return !stopped || rounds(s, type, l < 0 ? first_free_layer(s) : l);
 }
 
 /* Every layer gives its own least; the score is the mean over the layers. */
@@ -110,7 +128,7 @@ static struct offer offer_per_layer(const struct chooser *c, enum group_type typ
     struct offer offer = { INFINITY, INFINITY, -1 };
     int position[SHAPE_MAX_HEADS];
     for (int l = 0; l < c->search->shape.n_layers; l++) {
-        if (!allowed(c->search, type, l)) continue;
+        if (!policy_allows(c->search, c->stopped, type, l)) continue;
         struct pick pick = pick_unit(c, type, l, position);
         if (offer.layer < 0 || pick.score < offer.score)
             offer = (struct offer){ pick.score, least(offer.score, pick.second), l };
@@ -120,11 +138,12 @@ static struct offer offer_per_layer(const struct chooser *c, enum group_type typ
     return offer;
 }
 
-static bool offers(const struct search *s, enum group_type type)
+static bool offers(const struct search *s, bool stopped, enum group_type type)
 {
-    if (type == GROUP_STEM || s->options.space.scope == SCOPE_UNIFORM) return allowed(s, type, 0);
+    if (type == GROUP_STEM || s->options.space.scope == SCOPE_UNIFORM)
+        return policy_allows(s, stopped, type, -1);
     for (int l = 0; l < s->shape.n_layers; l++)
-        if (allowed(s, type, l)) return true;
+        if (policy_allows(s, stopped, type, l)) return true;
     return false;
 }
 
@@ -169,14 +188,15 @@ static void list_entries(const struct chooser *c, struct removal *out)
         for (int l = 0; l < c->search->shape.n_layers; l++) list_layer(c, out, l);
 }
 
-bool policy_choose(const struct search *search, const struct scores *scores, struct removal *out)
+bool policy_choose(const struct search *search, const struct scores *scores, bool stopped,
+                   struct removal *out)
 {
-    struct chooser c = { search, scores };
+    struct chooser c = { search, scores, stopped };
     struct offer best = { INFINITY, INFINITY, -1 };
     int winner = -1;
     for (int t = 0; t < GROUP_TYPES; t++) {
         out->min_score[t] = NAN;
-        if (!offers(search, t)) continue;
+        if (!offers(search, stopped, t)) continue;
         struct offer offer = offer_of(&c, t);
         out->min_score[t] = offer.score;
         if (winner < 0 || offer.score < best.score) {
@@ -196,9 +216,9 @@ bool policy_choose(const struct search *search, const struct scores *scores, str
     return true;
 }
 
-bool policy_can_choose(const struct search *search)
+bool policy_can_choose(const struct search *search, bool stopped)
 {
     for (int t = 0; t < GROUP_TYPES; t++)
-        if (offers(search, t)) return true;
+        if (offers(search, stopped, t)) return true;
     return false;
 }

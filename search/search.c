@@ -72,9 +72,16 @@ static bool met_target(const struct search *s)
     return s->params <= plan_target(&s->options, &s->source);
 }
 
+/* Is the stop behind a choice at this clock? A stop by time still allows those of its last
+ * step. */
+static bool stopped_at(const struct search *s, int64_t clock)
+{
+    return met_target(s) || clock > time_limit(s);
+}
+
 bool search_is_over(const struct search *s)
 {
-    return met_target(s) || clock_of(s) >= time_limit(s) || !policy_can_choose(s);
+    return !policy_can_choose(s, stopped_at(s, clock_of(s) + 1));
 }
 
 enum search_phase search_phase(const struct search *s)
@@ -110,12 +117,6 @@ int64_t search_steps_planned(const struct search *s)
 /* ---- decide ------------------------------------------------------------------------------------
  */
 
-/* Is this the end of a unit at which a choice may still be made? */
-static bool choice_time(const struct search *s)
-{
-    return clock_of(s) <= time_limit(s) && schedule_unit_ends(&s->options.schedule, clock_of(s));
-}
-
 /* The one place where units leave the state. */
 static void take(struct search *s, const struct removal *r, const struct shape *after)
 {
@@ -141,8 +142,8 @@ static void complete(const struct search *s, struct removal *out, struct shape *
 bool search_decide(struct search *s, struct scores *scores, struct removal *out)
 {
     if (!schedule_unit_ends(&s->options.schedule, clock_of(s))) return false;
-    if (!choice_time(s) || met_target(s) || balance(s, clock_of(s)) <= 0 ||
-        !policy_choose(s, scores, out)) {
+    if (balance(s, clock_of(s)) <= 0 ||
+        !policy_choose(s, scores, stopped_at(s, clock_of(s)), out)) {
         scores_fade(scores, &s->shape, 0);
         return false;
     }
@@ -173,8 +174,8 @@ static enum status check_time(const struct search *s, const struct removal *r, s
     struct search then = *s;
     then.step = r->step;
     int64_t left = balance(&then, clock_of(&then));
-    if (r->step < s->step || !choice_time(&then) || left <= 0 ||
-        left > s->options.schedule.channels_per_unit)
+    if (r->step < s->step || !schedule_unit_ends(&s->options.schedule, clock_of(&then)) ||
+        left <= 0 || left > s->options.schedule.channels_per_unit)
         return fail(err, E_CONFLICT, "no choice is due at step %" PRId64, r->step);
     if (r->tokens != search_tokens(&then))
         return fail(err, E_CONFLICT, "step %" PRId64 " is at %" PRId64 " tokens, not %" PRId64,
@@ -192,7 +193,9 @@ static enum status check_space(const struct search *s, const struct removal *r, 
     if (r->type != GROUP_STEM && uniform != (r->layer < 0))
         return fail(err, E_CONFLICT, "its layer is %d in scope %s", r->layer,
                     scope_names[space->scope]);
-    if (!space_allows(space, &s->source, &s->shape, r->type, r->layer < 0 ? 0 : r->layer))
+    bool timed = s->options.tokens_per_step > 0;
+    bool stopped = timed ? stopped_at(s, r->step - s->options.start_step) : met_target(s);
+    if (!policy_allows(s, stopped, r->type, r->layer))
         return fail(err, E_CONFLICT, "%s may not lose more here", group_names[r->type]);
     return OK;
 }
@@ -232,7 +235,6 @@ static enum status check_removal(const struct search *s, const struct removal *r
     if (r->ordinal != s->ordinal + 1)
         return fail(err, E_CONFLICT, "%d is not the next ordinal, %d is", r->ordinal,
                     s->ordinal + 1);
-    if (met_target(s)) return fail(err, E_CONFLICT, "the search has met its target");
     TRY(removal_check(r, &s->shape, err));
     TRY(check_space(s, r, err));
     TRY(check_indices(s, r, err));
@@ -251,16 +253,23 @@ enum status search_apply(struct search *s, const struct removal *r, struct error
     return OK;
 }
 
+/* Was a choice due at the last unit that ended by this clock? */
+static bool was_due(const struct search *s, int64_t clock)
+{
+    const struct schedule *schedule = &s->options.schedule;
+    int64_t last =
+        schedule->warmup_steps + schedule_units(schedule, clock) * schedule->steps_per_unit;
+    return balance(s, clock) > 0 && policy_can_choose(s, stopped_at(s, last));
+}
+
 enum status search_seek(struct search *s, int64_t step, struct error *err)
 {
+    int64_t clock = step - s->options.start_step, limit = time_limit(s);
     if (step < s->step)
         return fail(err, E_CONFLICT, "step %" PRId64 " is before the last removal at %" PRId64,
                     step, s->step);
-    struct search then = *s;
-    then.step = step;
-    int64_t clock = clock_of(&then), limit = time_limit(s);
-    bool due = balance(s, clock < limit ? clock : limit) > 0;
-    if (s->options.tokens_per_step && due && !met_target(s) && policy_can_choose(s))
+    if (s->options.tokens_per_step &&
+        (was_due(s, clock) || was_due(s, clock < limit ? clock : limit)))
         return fail(err, E_CONFLICT, "removal %d was due before step %" PRId64 " and is missing",
                     s->ordinal + 1, step);
     s->step = step;

@@ -14,6 +14,8 @@ void search_options_init(struct search_options *o)
     schedule_init(&o->schedule);
 }
 
+static const int multiples[] = { 8, 32, 64, 128, 256 };
+
 /* ---- read ------------------------------------------------------------------------------------ */
 
 static void read_criterion(struct search_options *o, struct field *f)
@@ -23,6 +25,14 @@ static void read_criterion(struct search_options *o, struct field *f)
     const char *name = field_string(&criterion, "name", sizeof o->criterion - 1);
     if (name) snprintf(o->criterion, sizeof o->criterion, "%s", name);
     field_end(&criterion);
+}
+
+static void read_round_to(struct search_stop *stop, struct field *f)
+{
+    stop->round_to = (int)field_int_or(f, "round_to", 0, 256, 0);
+    for (size_t i = 0; i < sizeof multiples / sizeof *multiples; i++)
+        if (stop->round_to == multiples[i]) return;
+    if (stop->round_to) field_fail(f, "round_to", "is not one of: 8, 32, 64, 128, 256");
 }
 
 static void read_stop(struct search_stop *stop, struct field *f)
@@ -46,6 +56,7 @@ static void read_stop(struct search_stop *stop, struct field *f)
     if (given != 1) field_fail(f, "stop", "needs exactly one of ratio, params, tokens, steps");
     if (stop->kind == STOP_RATIO && !(stop->ratio > 0 && stop->ratio < 1))
         field_fail(&s, "ratio", "is %g, outside 0..1 (both excluded)", stop->ratio);
+    read_round_to(stop, &s);
     field_end(&s);
 }
 

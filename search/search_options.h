@@ -14,6 +14,9 @@
  * P <= params ends the search), ratio (the same with P <= P_source - ratio * P_source),
  * tokens or steps (counted from the start of the warm-up; the source's own training is
  * not in it). A search also ends when every type is at its floor.
+ * stop.round_to (8, 32, 64, 128 or 256; none by default): after the stop the search goes
+ * on, at the same pace, taking FFN and stem channels until their counts are multiples of
+ * it, as far as the floors allow. Heads are not rounded.
  * snapshots.ratios: ascending, each above 0 and below 1, at most SEARCH_MAX_SNAPSHOTS.
  *
  * Two members are no option but follow from the job; whoever opens a search sets them:
@@ -31,6 +34,7 @@ struct search_stop {
     enum stop_kind kind;
     double ratio;  /* kind STOP_RATIO */
     int64_t count; /* the other kinds */
+    int round_to;  /* 0: not */
 };
 
 struct search_options {

@@ -19,7 +19,8 @@ struct oracle {
     struct shape source;
     bool kv[ORACLE_LAYERS][ORACLE_WIDTH], query[ORACLE_LAYERS][ORACLE_WIDTH];
     bool ffn[ORACLE_LAYERS][ORACLE_WIDTH], stem[ORACLE_WIDTH];
-    long credit; /* units still to wait, or (negative) choices still to make */
+    bool stopped; /* only rounding is left */
+    long credit;  /* units still to wait, or (negative) choices still to make */
 };
 
 /* What the oracle says goes next: per layer the source indices. */
@@ -134,6 +135,8 @@ static bool may_lose(const struct oracle *o, int type, int l)
     floor = (was + 7) / 8;
     if (s->floors[type]) floor = s->floors[type];
     if (type != 2 && s->layer_floors[type][l]) floor = s->layer_floors[type][l];
+    int m = o->o.stop.round_to;
+    if (o->stopped && (!m || type == 0 || now % m == 0 || now / m * m < floor)) return false;
     return now > floor;
 }
 
@@ -217,6 +220,14 @@ static struct verdict oracle_choose(const struct oracle *o, uint64_t seed,
     }
     best.runner_up = runner_up;
     return best;
+}
+
+/* Has the search been told to stop before this step? */
+static bool oracle_stops(const struct oracle *o, long source_params, long step)
+{
+    const struct search_stop *stop = &o->o.stop;
+    if (stop->kind == STOP_STEPS) return step - o->o.start_step > stop->count;
+    return (double)oracle_params(o) <= (double)source_params * (1 - stop->ratio) + 1e-6;
 }
 
 static void oracle_remove(struct oracle *o, const struct verdict *v)

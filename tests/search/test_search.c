@@ -45,6 +45,9 @@ static struct search_options random_options(struct rng *rng, const struct shape 
     o.schedule.steps_per_unit = between(rng, 1, 4);
     o.schedule.channels_per_unit = between(rng, 0, 1) ? 1 : between(rng, 2, 9);
     o.stop.ratio = between(rng, 1, 6) / 10.0;
+    if (between(rng, 0, 4) == 0)
+        o.stop = (struct search_stop){ .kind = STOP_STEPS, .count = between(rng, 5, 60) };
+    if (between(rng, 0, 1)) o.stop.round_to = 8;
     o.n_snapshots = 3;
     o.snapshots[0] = 0.05;
     o.snapshots[1] = 0.06;
@@ -120,12 +123,15 @@ static void table_params(const struct oracle *o, double params[3][ORACLE_LAYERS]
         for (int l = 0; l < o->source.n_layers; l++) params[t][l] = entry_params(o, t, l);
 }
 
+static int rounding; /* removals after the stop, in all searches */
+
 /* A whole search beside the oracle; returns the removals. */
 static int run_beside_oracle(struct search *s, struct scores *scores, struct oracle *o,
                              struct removal *log)
 {
     int n = 0;
     long pruned = 0, counted = 0; /* steps since the warm-up; those whose scores counted */
+    long source_params = oracle_params(o);
     double params[3][ORACLE_LAYERS];
     while (!search_is_over(s)) {
         long since = (long)(s->step - s->options.start_step - s->options.schedule.warmup_steps);
@@ -147,6 +153,8 @@ static int run_beside_oracle(struct search *s, struct scores *scores, struct ora
         double weight = (double)counted;
         while (search_decide(s, scores, &log[n])) {
             CHECK(unit && o->credit < 0, "no choice was due");
+            o->stopped = oracle_stops(o, source_params, (long)s->step);
+            rounding += o->stopped;
             struct verdict v = oracle_choose(o, seed, params, weight);
             check_against(&log[n], &v, s);
             oracle_remove(o, &v);
@@ -158,7 +166,9 @@ static int run_beside_oracle(struct search *s, struct scores *scores, struct ora
             CHECK(++n < MAX_REMOVALS, "too many");
         }
         if (unit) {
-            CHECK(o->credit >= 0 || search_is_over(s), "a choice was left out");
+            o->stopped = oracle_stops(o, source_params, (long)s->step);
+            CHECK(o->credit >= 0 || !oracle_choose(o, seed, params, weight).any,
+                  "a choice was left out");
             for (int j = 0; j < scores->n_stem; j++) CHECK(scores->stem[j] == 0, "not cleared");
             CHECK(scores->weight == 0, "not cleared");
             counted = 0;
@@ -360,7 +370,8 @@ static void test_random_searches(void)
         scores_release(&scores);
         search_close(&s);
     }
-    printf("%d searches, %d removals\n", ran, removals);
+    printf("%d searches, %d removals, %d after the stop\n", ran, removals, rounding);
+    CHECK(rounding > 100, "only %d removals to round", rounding);
     CHECK(ran > 100, "only %d of the random searches were legal", ran);
     for (int k = 0; k < 4; k++)
         CHECK(kinds[k / 2][k % 2] > 200, "kind %d: %d", k, kinds[k / 2][k % 2]);
