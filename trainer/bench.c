@@ -1,0 +1,238 @@
+#include "trainer/bench.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "search/base/emit.h"
+#include "search/base/rng.h"
+#include "search/cost.h"
+#include "trainer/floor.h"
+#include "trainer/formats/file.h"
+#include "trainer/formats/weights.h"
+#include "trainer/optim.h"
+
+enum { MAX_STEPS = 10000, MAX_SHAPE_BYTES = 1 << 20 };
+
+static const double H100_FLOPS = 989e12; /* dense bf16, for the GPU's share of its peak */
+
+struct bench {
+    const char *model_dir, *shape_file, *backend;
+    int batch, seq, threads, steps;
+    bool saliency, recompute;
+    struct shape shape;
+    struct backend *be;
+    struct model *model;
+    struct saliency *sums;
+    int32_t *ids;
+    /* seconds: whole plain steps, their gradients, steps with saliency, floors */
+    double *plain, *gradient, *with_sums, *floor;
+    int n_plain, n_sums, n_floor;
+};
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *seconds, int n)
+{
+    if (!n) return 0;
+    qsort(seconds, (size_t)n, sizeof *seconds, ascending);
+    return n % 2 ? seconds[n / 2] : 0.5 * (seconds[n / 2 - 1] + seconds[n / 2]);
+}
+
+static enum status read_shape(struct bench *b, struct error *err)
+{
+    if (b->model_dir) {
+        struct weights *weights;
+        TRY(weights_open(&weights, b->model_dir, err));
+        b->shape = weights->shape;
+        weights_close(weights);
+        return OK;
+    }
+    char *text;
+    size_t len;
+    TRY(file_read(&text, &len, b->shape_file, MAX_SHAPE_BYTES, err));
+    enum status status = shape_parse(&b->shape, text, len, err);
+    free(text);
+    return status ? fail_in(err, "%s", b->shape_file) : OK;
+}
+
+static double *room(int n)
+{
+    double *seconds = calloc((size_t)n, sizeof *seconds);
+    if (!seconds) abort();
+    return seconds;
+}
+
+static enum status open_all(struct bench *b, struct error *err)
+{
+    struct model_options options = { b->batch, b->seq, true, b->recompute };
+    struct rng rng;
+    TRY(read_shape(b, err));
+    TRY(backend_open(&b->be, b->backend, b->threads, err));
+    TRY(model_open(&b->model, b->be, &b->shape, &b->shape, &options, err));
+    TRY(saliency_open(&b->sums, b->model, HEAD_UNIT_KV_GROUP, err));
+    model_init(b->model, 1);
+    size_t n = (size_t)b->batch * (size_t)b->seq + 1;
+    b->ids = calloc(n, sizeof *b->ids);
+    if (!b->ids) abort();
+    rng_init(&rng, 1);
+    for (size_t i = 0; i < n; i++)
+        b->ids[i] = (int32_t)rng_below(&rng, (uint64_t)b->shape.vocab_size);
+    b->plain = room(b->steps), b->gradient = room(b->steps);
+    b->with_sums = room(b->steps), b->floor = room(b->steps);
+    return OK;
+}
+
+static void close_all(struct bench *b)
+{
+    saliency_close(b->sums);
+    model_close(b->model);
+    backend_close(b->be);
+    free(b->ids);
+    free(b->plain), free(b->gradient), free(b->with_sums), free(b->floor);
+}
+
+/* One step; returns its seconds and those of its gradient. */
+static double time_step(struct bench *b, int64_t step, bool sums, double *gradient)
+{
+    static const struct optim_options options = {
+        .beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .weight_decay = 0.1, .clip_norm = 1
+    };
+    struct model_batch batch = { b->ids, b->ids + 1, b->batch, b->seq };
+    double start = now();
+    model_gradient(b->model, &batch, 1.0 / (b->batch * b->seq), false);
+    b->be->finish(b->be);
+    *gradient = now() - start;
+    optim_step(b->model, &options, 1e-4, step, sums ? b->sums : NULL);
+    b->be->finish(b->be);
+    return now() - start;
+}
+
+static void run(struct bench *b)
+{
+    double gradient;
+    time_step(b, 1, false, &gradient); /* warms caches and pages */
+    for (int i = 0; i < b->steps; i++) {
+        bool sums = b->saliency && i % 2;
+        double seconds = time_step(b, i + 2, sums, &gradient);
+        if (sums)
+            b->with_sums[b->n_sums++] = seconds;
+        else
+            b->gradient[b->n_plain] = gradient, b->plain[b->n_plain++] = seconds;
+        if (!floor_exists(b->model)) continue;
+        double start = now();
+        floor_step(b->model);
+        b->floor[b->n_floor++] = now() - start;
+    }
+}
+
+static void report_floor(struct bench *b, double step, struct emit *e)
+{
+    double seconds = median(b->floor, b->n_floor);
+    emit_key(e, "gemm_floor");
+    emit_begin(e, '{');
+    emit_kv_double(e, "ms", 1e3 * seconds);
+    emit_kv_double(e, "tokens_per_second", b->batch * b->seq / seconds);
+    emit_kv_double(e, "gflops", floor_flops(b->model) / seconds / 1e9);
+    emit_kv_double(e, "step_over_floor", step / seconds);
+    emit_end(e);
+}
+
+static void report_bytes(const struct model_bytes *bytes, struct emit *e)
+{
+    emit_key(e, "bytes");
+    emit_begin(e, '{');
+    emit_kv_int(e, "weights", (int64_t)bytes->weights);
+    emit_kv_int(e, "gradients", (int64_t)bytes->grads);
+    emit_kv_int(e, "moments", (int64_t)bytes->moments);
+    emit_kv_int(e, "activations", (int64_t)bytes->activations);
+    emit_kv_int(e, "total", (int64_t)bytes->total);
+    emit_end(e);
+}
+
+static void report(struct bench *b, struct emit *e)
+{
+    double step = median(b->plain, b->n_plain), gradient = median(b->gradient, b->n_plain);
+    double flops = (double)cost_of(&b->shape, b->seq).flops_per_token;
+    double tokens_per_second = b->batch * b->seq / step;
+    emit_begin(e, '{');
+    emit_kv_string(e, "backend", b->be->name);
+    emit_kv_int(e, "threads", b->be->threads);
+    emit_kv_int(e, "params", shape_params(&b->shape));
+    emit_kv_int(e, "batch", b->batch);
+    emit_kv_int(e, "sequence", b->seq);
+    emit_kv_int(e, "steps", b->n_plain);
+    emit_kv_double(e, "tokens_per_second", tokens_per_second);
+    emit_kv_double(e, "step_ms", 1e3 * step);
+    emit_kv_double(e, "gradient_ms", 1e3 * gradient);
+    emit_kv_double(e, "optimizer_ms", 1e3 * (step - gradient));
+    emit_kv_double(e, "flops_per_token", flops);
+    report_bytes(&b->model->bytes, e);
+    if (b->n_floor) report_floor(b, step, e);
+    if (b->n_sums) emit_kv_double(e, "saliency_share", median(b->with_sums, b->n_sums) / step - 1);
+    if (!strncmp(b->be->name, "cuda", 4))
+        emit_kv_double(e, "mfu", flops * tokens_per_second / H100_FLOPS);
+    emit_end(e);
+}
+
+static const char usage[] =
+    "usage: lathe-train bench --model DIR | --shape FILE --batch B --seq T [--backend "
+    "ref|cpu|cuda]\n"
+    "                         [--threads N] [--steps N] [--saliency] [--recompute]\n";
+
+static bool read_options(struct bench *b, int argc, char **argv)
+{
+    static const struct option options[] = {
+        { "model", required_argument, NULL, 'm' },   { "shape", required_argument, NULL, 's' },
+        { "batch", required_argument, NULL, 'B' },   { "seq", required_argument, NULL, 'T' },
+        { "backend", required_argument, NULL, 'b' }, { "threads", required_argument, NULL, 't' },
+        { "steps", required_argument, NULL, 'n' },   { "saliency", no_argument, NULL, 'g' },
+        { "recompute", no_argument, NULL, 'r' },     { 0 }
+    };
+    optind = 0;
+    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) switch (c) {
+        case 'm': b->model_dir = optarg; break;
+        case 's': b->shape_file = optarg; break;
+        case 'B': b->batch = atoi(optarg); break;
+        case 'T': b->seq = atoi(optarg); break;
+        case 'b': b->backend = optarg; break;
+        case 't': b->threads = atoi(optarg); break;
+        case 'n': b->steps = atoi(optarg); break;
+        case 'g': b->saliency = true; break;
+        case 'r': b->recompute = true; break;
+        default: return false;
+        }
+    return !b->model_dir != !b->shape_file && b->steps >= 1 && b->steps <= MAX_STEPS;
+}
+
+int bench_main(int argc, char **argv)
+{
+    struct bench b = { .backend = "cpu", .batch = 1, .seq = 512, .threads = 2, .steps = 7 };
+    struct error err = { 0 };
+    struct buf out;
+    struct emit emit;
+    if (!read_options(&b, argc, argv)) return fputs(usage, stderr), 2;
+    buf_init(&out, 1 << 20);
+    emit_init(&emit, &out);
+    if (!open_all(&b, &err)) {
+        run(&b);
+        report(&b, &emit);
+        printf("%s\n", out.bytes);
+    }
+    close_all(&b);
+    buf_release(&out);
+    if (err.status) fprintf(stderr, "lathe-train bench: %s\n", err.text);
+    return status_exit_code(err.status);
+}
