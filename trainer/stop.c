@@ -18,6 +18,7 @@ void stop_install(void)
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file size limit is a full disk to us */
 }
 
 bool stop_wanted(void) { return wanted; }

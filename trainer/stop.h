@@ -8,7 +8,7 @@
  * any more. Whoever works in steps asks stop_wanted() between them, puts away what
  * it has and ends with E_CANCELLED, which is exit code 75.
  */
-void stop_install(void); /* signal handlers; ignores SIGPIPE */
+void stop_install(void); /* signal handlers; ignores SIGPIPE and SIGXFSZ */
 bool stop_wanted(void);
 
 /* Asks, and ends the process if that has not happened `seconds` later. */
