@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "search/base/log.h"
+#include "trainer/bench.h"
 #include "trainer/run.h"
 #include "trainer/stop.h"
 #include "trainer/verify.h"
@@ -18,6 +19,9 @@ static const char HELP[] =
     "  lathe-train --job FILE           the same from a file\n"
     "  lathe-train verify --model DIR --expected FILE [--backend B] [--threads N]\n"
     "                                   compares with reference vectors\n"
+    "  lathe-train bench --model DIR | --shape FILE --batch B --seq T [--backend B]\n"
+    "                    [--threads N] [--steps N] [--saliency] [--recompute]\n"
+    "                                   times steps on random tokens\n"
     "  lathe-train --help | --version\n"
     "\n"
     "A job names its kind (train, search, dataset, import), a work_dir for all it writes, and\n"
@@ -162,6 +166,7 @@ int main(int argc, char **argv)
 {
     if (argc == 1) return isatty(STDIN_FILENO) ? usage("no job on standard input") : job_main(NULL);
     if (!strcmp(argv[1], "verify")) return verify_main(argc - 1, argv + 1);
+    if (!strcmp(argv[1], "bench")) return bench_main(argc - 1, argv + 1);
     if (!strcmp(argv[1], "--job"))
         return argc == 3 ? job_main(argv[2]) : usage("--job takes a file");
     if (!strcmp(argv[1], "--version")) return puts("lathe-train " LATHE_VERSION) < 0;
