@@ -6,6 +6,7 @@
 # shellcheck disable=SC2034 # used by those who source this
 packages_build=(
     cmake ninja-build pkg-config gcc libc6-dev # to build
+    gzip libjs-dygraphs                        # the dashboard and its charts
     libcurl4-openssl-dev                       # HTTP for the command line
     libjansson-dev                             # reads JSON
     libmicrohttpd-dev                          # HTTP for the service

@@ -11,6 +11,7 @@ struct hub;
 struct pg_pool;
 struct router;
 struct runner;
+struct web;
 
 /*
  * What every part of lathed may reach. One process has one; main.c owns it and
@@ -34,6 +35,7 @@ struct app {
 
     struct hub *hub;       /* private to the part that hands out events */
     struct runner *runner; /* private to the part that runs jobs; NULL without it */
+    struct web *web;       /* private to the part that serves the dashboard */
 };
 
 /*

@@ -34,7 +34,7 @@ static const struct setting {
     { "threads", "N", NUMBER, AT(threads), 0, 1024, false,
       "threads of each trainer (0: cores / slots)" },
     { "trainer", "FILE", TEXT, AT(trainer), 0, 0, false, "lathe-train (beside lathed)" },
-    { "web-dir", "DIR", TEXT, AT(web_dir), 0, 0, false, "the dashboard's files" },
+    { "web-dir", "DIR", TEXT, AT(web_dir), 0, 0, false, "the dashboard's files (../share/lathe/web)" },
     { "pg-bin", "DIR", TEXT, AT(pg_bin), 0, 0, false,
       "folder of PostgreSQL's server programs (found by itself)" },
     { "pg-user", "NAME", TEXT, AT(pg_user), 0, 0, false,
@@ -268,23 +268,33 @@ static enum status default_data_dir(struct config *config, struct error *err)
     return OK;
 }
 
-/* lathe-train lies where we lie. */
-static void default_trainer(struct config *config)
+/* The folder of our own program, or ".". */
+static void own_folder(char out[PATH_MAX])
 {
-    char self[PATH_MAX], path[PATH_MAX + 16];
-    if (config->trainer) return;
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    self[n > 0 ? n : 0] = 0;
-    char *slash = strrchr(self, '/');
-    if (slash) *slash = 0;
-    snprintf(path, sizeof path, "%s/lathe-train", slash ? self : ".");
-    set_text(&config->trainer, path);
+    ssize_t n = readlink("/proc/self/exe", out, PATH_MAX - 1);
+    out[n > 0 ? n : 0] = 0;
+    char *slash = strrchr(out, '/');
+    if (slash)
+        *slash = 0;
+    else
+        strcpy(out, ".");
+}
+
+/* lathe-train lies where we lie, the dashboard beside that folder. */
+static void default_neighbours(struct config *config)
+{
+    char self[PATH_MAX], path[PATH_MAX + 32];
+    own_folder(self);
+    snprintf(path, sizeof path, "%s/lathe-train", self);
+    if (!config->trainer) set_text(&config->trainer, path);
+    snprintf(path, sizeof path, "%s/../share/lathe/web", self);
+    if (!config->web_dir) set_text(&config->web_dir, path);
 }
 
 static enum status complete(struct config *config, struct error *err)
 {
     TRY(default_data_dir(config, err));
-    default_trainer(config);
+    default_neighbours(config);
     make_absolute(&config->data_dir);
     make_absolute(&config->trainer);
     make_absolute(&config->web_dir);

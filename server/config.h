@@ -29,7 +29,7 @@ struct config {
     int slots;          /* jobs this runner trains at a time */
     int threads;        /* of each trainer; 0: cores / slots */
     char *trainer;      /* absolute path of lathe-train */
-    char *web_dir;      /* folder of the dashboard, or NULL */
+    char *web_dir;      /* absolute folder of the dashboard; it may be missing */
     int pool_size;      /* connections for short statements */
     int64_t max_body;   /* bytes of a JSON body */
     int64_t max_upload; /* bytes of one upload */

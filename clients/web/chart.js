@@ -1,0 +1,190 @@
+/*
+ * Line charts: dygraphs, with the labels, legend and table around it ours.
+ *
+ *     const chart = new Chart({ title, x: "Tokens", y: "Loss", series: [{ label, color, y2 }] });
+ *     chart.set(rows)            rows are [x, y1, y2, ...] in order of x; a gap is null
+ *     chart.element, chart.close()
+ *
+ * Options: y2 (name of the right axis), xFormat, yFormat, y2Format, log, band (every y is
+ * [low, middle, high]), points (no lines), onPoint(x, label), group (charts of a group zoom together).
+ * The library is loaded with the first chart. Where the build had none, the numbers are
+ * shown as a table. The legend is a row of switches; the table of numbers is there for
+ * everybody, and is how a screen reader reads the chart.
+ */
+import { h, fill, say } from "./dom.js";
+import { color } from "./colors.js";
+import { count, score } from "./format.js";
+
+const axis = (v) => count(v, 4);
+let library = null;
+
+function load() {
+    library ||= new Promise((resolve) => {
+        const script = h("script", { src: "/web/lib/dygraph.min.js" });
+        document.head.append(h("link", { rel: "stylesheet", href: "/web/lib/dygraph.min.css" }));
+        script.addEventListener("load", () => resolve(prepare(globalThis.Dygraph)));
+        script.addEventListener("error", () => resolve(null));
+        document.head.append(script);
+    });
+    return library;
+}
+
+/* Its own legend writes markup and inline styles; ours does neither. */
+function prepare(Dygraph) {
+    if (!Dygraph) return null;
+    Dygraph.PLUGINS = Dygraph.PLUGINS.filter((plugin) => plugin !== Dygraph.Plugins.Legend);
+    return Dygraph;
+}
+
+export class Chart {
+    constructor(options) {
+        this.options = { xFormat: axis, yFormat: score, y2Format: axis, series: [], ...options };
+        this.rows = [];
+        this.visible = this.options.series.map(() => true);
+        this.plot = h("div", { class: "plot", role: "img", "aria-label": this.summary() });
+        this.readout = h("output", { class: "readout" });
+        this.legend = h("div", { class: "legend", role: "group", "aria-label": `Lines of ${this.options.title}` });
+        this.table = h("details", { class: "numbers" }, h("summary", {}, "Numbers"));
+        this.table.addEventListener("toggle", () => this.drawTable());
+        this.element = h("figure", { class: "chart" },
+            h("figcaption", {}, h("span", { class: "caption" }, this.options.title), this.readout),
+            this.legend, this.plot, this.table);
+        this.onTheme = () => this.recolor();
+        addEventListener("themechange", this.onTheme);
+        this.drawLegend();
+        this.observer = new ResizeObserver(() => this.dygraph && this.plot.clientWidth && this.dygraph.resize());
+        this.observer.observe(this.plot);
+    }
+
+    summary() {
+        const { title, x, y, series } = this.options;
+        return `${title}: ${series.map((s) => s.label).join(", ")} (${y}) over ${x}; the numbers are in the table below`;
+    }
+
+    drawLegend() {
+        fill(this.legend, this.options.series.map((s, i) => h("label", { class: "key" },
+            h("input", { type: "checkbox", checked: this.visible[i], on: { change: (e) => this.show(i, e.target.checked) } }),
+            h("span", { class: "swatch", vars: { "--swatch": `var(--${s.color})` } }), s.label)));
+    }
+
+    show(i, on) {
+        this.visible[i] = on;
+        if (this.dygraph) this.dygraph.setVisibility(i, on);
+    }
+
+    /* Other series than before, with their rows. */
+    reset(series, rows) {
+        this.options.series = series;
+        this.visible = series.map(() => true);
+        this.plot.setAttribute("aria-label", this.summary());
+        this.drawLegend();
+        if (this.dygraph) this.dygraph.destroy();
+        this.dygraph = null;
+        this.set(rows);
+    }
+
+    async set(rows) {
+        this.rows = rows;
+        this.drawTable();
+        if (this.waiting || this.closed) return;
+        if (this.dygraph) {
+            this.dygraph.updateOptions({ file: this.data() });
+            return;
+        }
+        this.waiting = true;
+        const Dygraph = await load();
+        this.waiting = false;
+        if (this.closed || this.dygraph || !this.options.series.length) return;
+        if (Dygraph) this.create(Dygraph);
+        else this.without();
+    }
+
+    data() { return this.rows.length ? this.rows : [[0, ...this.options.series.map(() => null)]]; }
+
+    create(Dygraph) {
+        const { options } = this, y2 = Object.fromEntries(options.series.filter((s) => s.y2).map((s) => [s.label, { axis: "y2" }]));
+        this.dygraph = new Dygraph(this.plot, this.data(), {
+            labels: [options.x, ...options.series.map((s) => s.label)],
+            series: y2, xlabel: "", visibility: this.visible, legend: "never",
+            logscale: Boolean(options.log), customBars: Boolean(options.band), connectSeparatedPoints: true,
+            drawPoints: Boolean(options.points), strokeWidth: options.points ? 0 : 1.75, pointSize: options.points ? 4 : 2,
+            highlightCircleSize: 4, fillAlpha: 0.18, animatedZooms: false, rightGap: 8, xRangePad: 4, yRangePad: 4,
+            highlightCallback: (_, x, points) => this.read(x, points),
+            unhighlightCallback: () => say(this.readout, ""),
+            pointClickCallback: (_, point) => options.onPoint && options.onPoint(point.xval, point.name, point.idx),
+            zoomCallback: (low, high) => this.spread(low, high),
+            axes: {
+                x: { valueFormatter: (v) => options.xFormat(v), axisLabelFormatter: (v) => options.xFormat(v), axisLabelWidth: 62, pixelsPerLabel: 76 },
+                y: { axisLabelFormatter: (v) => options.yFormat(v), axisLabelWidth: 58 },
+                y2: { axisLabelFormatter: (v) => options.y2Format(v), axisLabelWidth: 58, independentTicks: true, drawGrid: false },
+            },
+            ...this.colors(),
+        });
+        if (options.group) options.group.add(this);
+    }
+
+    colors() {
+        return {
+            colors: this.options.series.map((s) => color(s.color)),
+            gridLineColor: color("grid"), axisLineColor: color("line"),
+            highlightSeriesBackgroundColor: color("surface"),
+        };
+    }
+
+    recolor() { if (this.dygraph) this.dygraph.updateOptions(this.colors()); }
+
+    read(x, points) {
+        const { options } = this, format = new Map(options.series.map((s) => [s.label, s.y2 ? options.y2Format : options.yFormat]));
+        say(this.readout, `${options.x} ${options.xFormat(x)} · ` +
+            points.map((p) => `${p.name} ${format.get(p.name)(p.yval)}`).join(" · "));
+    }
+
+    spread(low, high) {
+        for (const other of this.options.group || [])
+            if (other !== this && other.dygraph) other.dygraph.updateOptions({ dateWindow: [low, high] });
+    }
+
+    setLog(on) {
+        this.options.log = on;
+        if (this.dygraph) this.dygraph.updateOptions({ logscale: on });
+    }
+
+    without() {
+        this.plot.classList.add("absent");
+        this.plot.setAttribute("role", "note");
+        say(this.plot, "This build has no chart library (package libjs-dygraphs); the numbers are below.");
+        this.table.open = true;
+    }
+
+    /* At most 200 rows, evenly taken. */
+    drawTable() {
+        if (!this.table.open) return;
+        const { options } = this, every = Math.max(1, Math.ceil(this.rows.length / 200));
+        const middle = (v) => (Array.isArray(v) ? v[1] : v);
+        const rows = this.rows.filter((_, i) => i % every === 0 || i === this.rows.length - 1);
+        fill(this.table, h("summary", {}, "Numbers"), h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Numbers of ${options.title}` },
+            h("table", {},
+                h("thead", {}, h("tr", {}, h("th", { scope: "col" }, options.x), options.series.map((s) => h("th", { scope: "col" }, s.label)))),
+                h("tbody", {}, rows.map((row) => h("tr", {}, h("td", {}, options.xFormat(row[0])),
+                    options.series.map((s, i) => h("td", {}, (s.y2 ? options.y2Format : options.yFormat)(middle(row[i + 1]))))))))));
+    }
+
+    close() {
+        this.closed = true;
+        removeEventListener("themechange", this.onTheme);
+        this.observer.disconnect();
+        if (this.options.group) this.options.group.delete(this);
+        if (this.dygraph) this.dygraph.destroy();
+        this.dygraph = null;
+    }
+}
+
+/* Series [{ points: [[x, y], ...] }, ...] as rows over the union of their x. */
+export function merge(series) {
+    const rows = new Map();
+    series.forEach(({ points }, i) => points.forEach(([x, y]) => {
+        if (!rows.has(x)) rows.set(x, [x, ...series.map(() => null)]);
+        rows.get(x)[i + 1] = y;
+    }));
+    return [...rows.values()].sort((a, b) => a[0] - b[0]);
+}

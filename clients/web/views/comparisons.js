@@ -1,0 +1,35 @@
+/*
+ * All comparisons of a found shape with the human-practice one.
+ */
+import { h, fill } from "../dom.js";
+import { Table } from "../table.js";
+import { liveList } from "../live.js";
+import { badge, heading, link, verbButtons, STATES } from "../common.js";
+import { ago, signed } from "../format.js";
+
+const gap = (c) => {
+    const d = (c.differences || []).find((x) => [x.a, x.b].includes("reinit") && [x.a, x.b].includes("human"));
+    return !d || d.mean === null ? null : d.a === "reinit" ? d.mean : -d.mean;
+};
+
+export async function show(page, { place, signal, pulse }) {
+    let again = () => {};
+    const table = new Table({
+        columns: [
+            { key: "name", label: "Comparison", head: true, value: (c) => c.name, cell: (c) => [link(c.id, c.name || c.id), h("span", { class: "id" }, c.id)] },
+            { key: "state", label: "State", value: (c) => c.state, cell: (c) => badge(c.state) },
+            { key: "architecture", label: "Shape", value: (c) => c.architecture, cell: (c) => link(c.architecture) },
+            { key: "gap", label: "Found − human", num: true, value: gap, cell: (_, v) => signed(v) },
+            { key: "rule", label: "Budget", opt: true, value: (c) => c.budget_rule },
+            { key: "created", label: "Created", opt: true, class: "when", value: (c) => c.created_at, mark: (c) => ago(c.created_at), cell: (c) => ago(c.created_at) },
+            { key: "do", label: "Do", sort: false, opt: true, value: (c) => c.state, cell: (c) => verbButtons("comparisons", c, () => again()) },
+        ],
+        id: (c) => c.id, place, sort: "-created", label: "Comparisons", search: (c) => `${c.name} ${c.id} ${c.architecture}`,
+        choices: { label: "State", value: (c) => c.state, options: STATES },
+        empty: "No comparison yet. Open an architecture and choose “Auto versus human”.",
+    });
+    fill(page, heading("Auto versus human"), h("p", { class: "lead" }, "Loss of the found shape minus that of the human-practice shape, both from scratch: below zero the search won."), table.element);
+    const list = liveList({ path: "/v1/comparisons", prefix: "cmp_", signal, onState: pulse, changed: (items, more) => table.set(items, more) });
+    again = list.again;
+    await list.ready;
+}

@@ -1,0 +1,55 @@
+/*
+ * Jobs and the workers that do them. Jobs are read again when any of them moves.
+ */
+import { h, fill, throttle } from "../dom.js";
+import { all } from "../api.js";
+import { listen } from "../events.js";
+import { Table } from "../table.js";
+import { badge, heading, link, section, STATES } from "../common.js";
+import { ago, duration } from "../format.js";
+
+const since = (j) => (j.started_at ? (Date.parse(j.finished_at || new Date()) - Date.parse(j.started_at)) / 1000 : null);
+
+const jobTable = (place) => new Table({
+    columns: [
+        { key: "id", label: "Job", head: true, value: (j) => j.id },
+        { key: "state", label: "State", value: (j) => j.state, cell: (j) => badge(j.state) },
+        { key: "kind", label: "Kind", value: (j) => j.kind },
+        { key: "for", label: "For", value: (j) => j.subject || j.resource, cell: (_, v) => link(v) },
+        { key: "worker", label: "Worker", opt: true, value: (j) => j.worker || null },
+        { key: "attempt", label: "Attempt", num: true, opt: true, value: (j) => j.attempt },
+        { key: "beat", label: "Heartbeat", opt: true, class: "when", value: (j) => j.heartbeat_at, mark: (j) => ago(j.heartbeat_at), cell: (j) => ago(j.heartbeat_at) },
+        { key: "took", label: "Time", num: true, opt: true, value: since, mark: (j) => duration(since(j)), cell: (j) => duration(since(j)) },
+        { key: "reason", label: "Reason", opt: true, value: (j) => j.reason || null, class: "reason" },
+    ],
+    id: (j) => j.id, place, sort: "-id", label: "Jobs", search: (j) => `${j.id} ${j.kind} ${j.subject || j.resource} ${j.reason || ""}`,
+    choices: { label: "State", value: (j) => j.state, options: STATES }, empty: "No job yet.",
+});
+
+const nowhere = { get: () => null, set: () => {} };
+const workerTable = () => new Table({
+    columns: [
+        { key: "name", label: "Worker", head: true, value: (w) => w.name || w.id },
+        { key: "host", label: "Host", opt: true, value: (w) => w.host },
+        { key: "backends", label: "Backends", value: (w) => (w.backends || []).join(", ") },
+        { key: "slots", label: "Slots", num: true, value: (w) => w.slots },
+        { key: "state", label: "State", value: (w) => w.state || (w.draining ? "draining" : "working") },
+        { key: "seen", label: "Seen", value: (w) => w.seen_at || w.heartbeat_at, mark: (w) => ago(w.seen_at || w.heartbeat_at), cell: (_, v) => ago(v) },
+    ],
+    id: (w) => w.id, place: nowhere, sort: "name", label: "Workers", search: (w) => `${w.name} ${w.host}`, empty: "No worker has reported.",
+});
+
+export async function show(page, { place, signal, pulse }) {
+    const jobs = jobTable(place), workers = workerTable();
+    const read = async () => {
+        const [j, w] = await Promise.all([all("/v1/jobs", {}, signal), all("/v1/workers", {}, signal)]);
+        jobs.set(j.items, j.more);
+        workers.set(w.items, w.more);
+    };
+    const again = throttle(() => !signal.aborted && read().catch(() => {}), 1000);
+    fill(page, heading("Queue and workers"), section("Jobs", jobs.element), section("Workers", workers.element));
+    listen({ signal, onState: (s) => { pulse(s); if (s === "live") again(); }, onEvent: (e) => { if (e.type === "state") again(); } });
+    const timer = setInterval(again, 10000);
+    signal.addEventListener("abort", () => clearInterval(timer));
+    await read();
+}

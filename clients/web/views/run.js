@@ -1,0 +1,67 @@
+/*
+ * One run: its curves, live.
+ */
+import { h, fill, say, throttle } from "../dom.js";
+import { get } from "../api.js";
+import { Chart, merge } from "../chart.js";
+import { liveItem, eta } from "../live.js";
+import { describe } from "../cost.js";
+import { badge, heading, link, section, stat, verbButtons, copyButton } from "../common.js";
+import { count, duration, fixed, whole } from "../format.js";
+
+function makeCurves() {
+    const loss = new Chart({ title: "Loss", x: "Tokens", y: "Loss", yFormat: (v) => fixed(v, 3), series: [{ label: "Loss", color: "s1" }, { label: "Validation loss", color: "s2" }] });
+    let rows = [];
+    const draw = throttle(() => loss.set(rows), 500);
+    return {
+        chart: loss,
+        async read(id, signal) {
+            const answer = await get(`/v1/runs/${id}/metrics`, { keys: "loss,validation_loss", x: "tokens", max_points: 1200 }, signal);
+            const of = (key) => answer.series.find((s) => s.key === key) || { points: [] };
+            rows = merge([of("loss"), of("validation_loss")]);
+            draw();
+        },
+        hear({ type, data }) {
+            const last = rows.length ? rows[rows.length - 1] : [-1];
+            if (type === "step" && data.tokens > last[0]) rows.push([data.tokens, data.loss, null]);
+            else if (type === "validation" && data.tokens === last[0]) last[2] = data.loss;
+            else if (type === "validation" && data.tokens > last[0]) rows.push([data.tokens, null, data.loss]);
+            else return;
+            draw();
+        },
+    };
+}
+
+export async function show(page, { id, signal, pulse }) {
+    const curves = makeCurves();
+    signal.addEventListener("abort", () => curves.chart.close());
+    let draw = () => {}, ready = false;
+    const live = liveItem({ path: "/v1/runs", id, signal, changed: (item) => draw(item), onEvent: curves.hear,
+        onState: (state) => { pulse(state); if (state === "live" && ready) curves.read(id, signal).catch(() => {}); } });
+    const item = await live.ready;
+    const state = h("span"), actions = h("span"), reason = h("p", { class: "reason" });
+    const values = Object.fromEntries(["loss", "valid", "tokens", "speed", "eta"].map((k) => [k, h("span")]));
+    let shown = null;
+    draw = (run) => {
+        if (run.state !== shown) {
+            fill(state, badge(run.state));
+            fill(actions, verbButtons("runs", run, () => live.again()));
+        }
+        shown = run.state;
+        say(reason, run.reason || "");
+        say(values.loss, fixed(run.loss));
+        say(values.valid, fixed(run.validation_loss, 4));
+        say(values.tokens, `${count(run.tokens)} of ${count(run.budget && run.budget.tokens)}`);
+        say(values.speed, count(run.tokens_per_second));
+        say(values.eta, duration(eta(run)));
+    };
+    draw(item);
+    const text = JSON.stringify(item.shape, null, 2);
+    fill(page, heading(item.name || item.id, state, actions), reason,
+        h("dl", { class: "stats" }, stat("Weights", item.init === "inherit" ? "kept" : "from scratch"), stat("Architecture", link(item.architecture)), stat("Parameters", whole(item.params)),
+            stat("Validation loss", values.valid), stat("Loss", values.loss), stat("Tokens", values.tokens), stat("Tokens/s", values.speed), stat("ETA", values.eta), stat("Seed", String(item.seed ?? "–")), stat("Data set", link(item.dataset))),
+        section("Curves", curves.chart.element),
+        section("Shape", item.shape ? [h("p", {}, describe(item.shape)), h("details", { class: "numbers" }, h("summary", {}, "As JSON"), copyButton(() => text), h("pre", { tabindex: "0", role: "region", "aria-label": "Shape as JSON" }, text))] : null));
+    await curves.read(id, signal);
+    ready = true;
+}
