@@ -68,7 +68,7 @@ static void refuse(struct attempt *a, const char *text)
 {
     a->refused = true;
     a->how = "bad_input";
-    snprintf(a->why, sizeof a->why, "what the trainer said was not accepted: %s", text);
+    snprintf(a->why, sizeof a->why, "what the trainer said was not accepted: %.300s", text);
     log_error("runner: %s: %s", a->subject, a->why);
     buf_clear(&a->waiting);
     buf_clear(&a->flying);

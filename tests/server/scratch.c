@@ -55,7 +55,8 @@ static void run_until(struct scratch *s, const int *flag, int want, unsigned ms)
     uv_timer_t timer;
     uv_timer_init(&s->loop, &timer);
     timer.data = &over;
-    uv_timer_start(&timer, on_timer, ms, 0);
+    uv_timer_start(&timer, on_timer, ms,
+                   20); /* repeats: a loop that runs once may sleep after the first */
     while (!over && !(flag && *flag >= want)) uv_run(&s->loop, UV_RUN_ONCE);
     bool gone = false;
     timer.data = &gone;
