@@ -41,10 +41,10 @@ static struct pick pick_least(const double *sums, const int *map, int from, int 
     return pick;
 }
 
-static struct pick scaled(struct pick pick, int64_t params, double weight)
+static struct pick scaled(struct pick pick, struct scale by)
 {
-    double divisor = (double)params * (weight > 0 ? weight : 1);
-    return (struct pick){ pick.score / divisor, pick.second / divisor, pick.position };
+    return (struct pick){ (pick.score - by.offset) / by.divisor,
+                          (pick.second - by.offset) / by.divisor, pick.position };
 }
 
 /* One query head of each KV group; the score of such a unit is the mean over the groups. */
@@ -59,26 +59,26 @@ static struct pick pick_queries(const struct chooser *c, int l, int *position)
         unit.second += one.second / kv;
         position[g] = one.position;
     }
-    return scaled(unit, s->heads_params[l], s->weight);
+    return unit;
 }
 
 /* The best unit of a type in layer l; writes its positions, as many as it has entries. */
 static struct pick pick_unit(const struct chooser *c, enum group_type type, int l, int *position)
 {
     const struct scores *s = c->scores;
-    const struct index_map *map = &c->search->map;
+    const struct search *search = c->search;
+    const int *map = index_map_of(&search->map, type, s->unit, l);
     struct pick pick;
-    if (type == GROUP_HEADS && s->unit == HEAD_UNIT_QUERY) return pick_queries(c, l, position);
     if (type == GROUP_STEM)
-        pick = scaled(pick_least(s->stem, map->stem, 0, s->n_stem), s->stem_params, s->weight);
+        pick = pick_least(s->stem, map, 0, s->n_stem);
     else if (type == GROUP_FFN)
-        pick =
-            scaled(pick_least(s->ffn[l], map->ffn[l], 0, s->n_ffn[l]), s->ffn_params[l], s->weight);
+        pick = pick_least(s->ffn[l], map, 0, s->n_ffn[l]);
+    else if (s->unit == HEAD_UNIT_KV_GROUP)
+        pick = pick_least(s->heads[l], map, 0, s->n_heads[l]);
     else
-        pick = scaled(pick_least(s->heads[l], map->kv[l], 0, s->n_heads[l]), s->heads_params[l],
-                      s->weight);
-    *position = pick.position;
-    return pick;
+        pick = pick_queries(c, l, position);
+    if (type != GROUP_HEADS || s->unit == HEAD_UNIT_KV_GROUP) *position = pick.position;
+    return scaled(pick, scoring_scale(&search->options.scoring, &search->shape, s, type, l));
 }
 
 /* ---- across layers ------------------------------------------------------------------------- */

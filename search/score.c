@@ -17,7 +17,9 @@ static void take_params(struct scores *s, const struct shape *shape)
         s->heads_params[l] = s->unit == HEAD_UNIT_QUERY ? unit / shape->layer[l].kv_heads : unit;
         s->ffn_params[l] = group_params(shape, GROUP_FFN, s->unit, l);
     }
-    s->stem_params = group_params(shape, GROUP_STEM, s->unit, 0);
+    s->stem_params = s->without_embedding
+                         ? group_params_non_embedding(shape, GROUP_STEM, s->unit, 0)
+                         : group_params(shape, GROUP_STEM, s->unit, 0);
 }
 
 static void take_counts(struct scores *s, const struct shape *shape)
@@ -53,6 +55,12 @@ void scores_init(struct scores *s, const struct shape *shape, enum head_unit uni
     s->stem = next;
 }
 
+void scores_set_embedding(struct scores *s, const struct shape *shape, bool in_stem)
+{
+    s->without_embedding = !in_stem;
+    take_params(s, shape);
+}
+
 void scores_release(struct scores *s)
 {
     free(s->block);
@@ -62,8 +70,9 @@ void scores_release(struct scores *s)
 /* ---- every array, in the order of a checkpoint ------------------------------------------------
  */
 
-/* The k-th array: heads and ffn of layer k / 2, at last the stem; its length in *n. */
-static double *array_of(const struct scores *s, int k, int *n)
+int scores_arrays(const struct scores *s) { return 2 * s->n_layers + 1; }
+
+double *scores_array(const struct scores *s, int k, int *n)
 {
     int l = k / 2;
     if (l == s->n_layers) {
@@ -76,9 +85,9 @@ static double *array_of(const struct scores *s, int k, int *n)
 
 void scores_fade(struct scores *s, const struct shape *shape, double keep)
 {
-    for (int k = 0; k <= 2 * s->n_layers; k++) {
+    for (int k = 0; k < scores_arrays(s); k++) {
         int n;
-        double *sums = array_of(s, k, &n);
+        double *sums = scores_array(s, k, &n);
         for (int j = 0; j < n; j++) sums[j] = keep == 0 ? 0 : sums[j] * keep;
     }
     s->weight *= keep;
@@ -87,9 +96,9 @@ void scores_fade(struct scores *s, const struct shape *shape, double keep)
 
 void scores_get(const struct scores *s, double *out)
 {
-    for (int k = 0; k <= 2 * s->n_layers; k++) {
+    for (int k = 0; k < scores_arrays(s); k++) {
         int n;
-        const double *sums = array_of(s, k, &n);
+        const double *sums = scores_array(s, k, &n);
         memcpy(out, sums, (size_t)n * sizeof *out);
         out += n;
     }
@@ -97,9 +106,9 @@ void scores_get(const struct scores *s, double *out)
 
 void scores_set(struct scores *s, const double *in)
 {
-    for (int k = 0; k <= 2 * s->n_layers; k++) {
+    for (int k = 0; k < scores_arrays(s); k++) {
         int n;
-        double *sums = array_of(s, k, &n);
+        double *sums = scores_array(s, k, &n);
         memcpy(sums, in, (size_t)n * sizeof *in);
         in += n;
     }

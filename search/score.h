@@ -33,7 +33,8 @@ struct scores {
     int n_ffn[SHAPE_MAX_LAYERS], n_stem; /* entries of ffn[l], stem */
     int queries_per_kv[SHAPE_MAX_LAYERS];
     double *heads[SHAPE_MAX_LAYERS], *ffn[SHAPE_MAX_LAYERS], *stem;
-    double *block; /* what the pointers above point into: one allocation */
+    bool without_embedding; /* stem_params, and the stem's sums, leave embedding and head out */
+    double *block;          /* what the pointers above point into: one allocation */
     /* parameters in one entry, at the shape that the sums were taken at */
     int64_t heads_params[SHAPE_MAX_LAYERS], ffn_params[SHAPE_MAX_LAYERS], stem_params;
 };
@@ -41,6 +42,9 @@ struct scores {
 /* All sums 0, for this shape. */
 void scores_init(struct scores *scores, const struct shape *shape, enum head_unit unit);
 void scores_release(struct scores *scores);
+
+/* Is the embedding's column (and the head's) in the stem's scores? It is after scores_init. */
+void scores_set_embedding(struct scores *scores, const struct shape *shape, bool in_stem);
 
 /* Multiplies sums and weight by `keep` (0 clears) and takes the parameter counts of
  * the shape, which must be the one the table has come to. */
@@ -50,8 +54,12 @@ void scores_fade(struct scores *scores, const struct shape *shape, double keep);
 void scores_remove(struct scores *scores, const struct shape *before,
                    const struct removal *removal);
 
-/* All sums as one array of scores_count numbers (heads, ffn of layer 0, 1, ..., then the
- * stem), for a checkpoint: get, and set on a table made for the same shape. */
+/* The arrays in one order: heads, ffn of layer 0, 1, ..., then the stem. */
+int scores_arrays(const struct scores *scores);
+double *scores_array(const struct scores *scores, int k, int *n);
+
+/* All sums as one array of scores_count numbers, in that order, for a checkpoint: get, and set on a
+ * table made for the same shape. */
 int64_t scores_count(const struct scores *scores);
 void scores_get(const struct scores *scores, double *out);
 void scores_set(struct scores *scores, const double *in);

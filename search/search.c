@@ -29,6 +29,19 @@ static enum status check_stop(const struct search_options *o, const struct shape
     return OK;
 }
 
+/* Only KV groups have a KV cache to save. */
+static enum status check_scoring(const struct search_options *o, struct error *err)
+{
+    const struct space *space = &o->space;
+    bool heads_only = !space->types[GROUP_FFN] && !space->types[GROUP_STEM];
+    if (o->scoring.normalise == NORMALISE_KV_BYTE &&
+        (!heads_only || space->head_unit != HEAD_UNIT_KV_GROUP))
+        return fail(err, E_INPUT,
+                    "normalise kv_byte needs space.types [\"heads\"] and head_unit kv_group: "
+                    "nothing else saves KV cache");
+    return OK;
+}
+
 enum status search_open(struct search *search, const struct shape *source,
                         const struct search_options *options, uint64_t seed, struct error *err)
 {
@@ -36,6 +49,7 @@ enum status search_open(struct search *search, const struct shape *source,
     TRY(shape_check(source, err));
     TRY(space_check(&options->space, source, err));
     TRY(check_stop(options, source, err));
+    TRY(check_scoring(options, err));
     plan_fit(&search->options, source);
     search->seed = seed;
     search->params = search->params_before = search->params_source = shape_params(source);
@@ -44,6 +58,12 @@ enum status search_open(struct search *search, const struct shape *source,
 }
 
 void search_close(struct search *search) { index_map_release(&search->map); }
+
+void search_init_scores(const struct search *s, struct scores *scores)
+{
+    scores_init(scores, &s->shape, s->options.space.head_unit);
+    scores_set_embedding(scores, &s->shape, s->options.scoring.embedding_in_stem);
+}
 
 /* ---- time ------------------------------------------------------------------------------------ */
 
@@ -95,6 +115,7 @@ bool search_counts(const struct search *s)
 {
     const struct schedule *schedule = &s->options.schedule;
     if (search_phase(s) != SEARCH_PRUNE) return false;
+    if (s->options.scoring.ema > 0) return true;
     int64_t unit = schedule_units(schedule, clock_of(s)); /* the one that is running */
     return schedule->channels_per_unit * (unit + 1) > s->spent;
 }
@@ -139,15 +160,26 @@ static void complete(const struct search *s, struct removal *out, struct shape *
     shape_hash(after, out->shape_hash);
 }
 
+bool search_unit_ended(const struct search *s)
+{
+    return schedule_unit_ends(&s->options.schedule, clock_of(s));
+}
+
+bool search_choice_is_due(const struct search *s)
+{
+    return search_unit_ended(s) && balance(s, clock_of(s)) > 0 &&
+           policy_can_choose(s, stopped_at(s, clock_of(s)));
+}
+
 bool search_decide(struct search *s, struct scores *scores, struct removal *out)
 {
-    if (!schedule_unit_ends(&s->options.schedule, clock_of(s))) return false;
-    if (balance(s, clock_of(s)) <= 0 ||
-        !policy_choose(s, scores, stopped_at(s, clock_of(s)), out)) {
-        scores_fade(scores, &s->shape, 0);
+    if (!search_unit_ended(s)) return false;
+    if (!search_choice_is_due(s)) {
+        scores_fade(scores, &s->shape, s->options.scoring.ema);
         return false;
     }
     struct shape after;
+    policy_choose(s, scores, stopped_at(s, clock_of(s)), out);
     complete(s, out, &after);
     scores_remove(scores, &s->shape, out);
     take(s, out, &after);

@@ -20,7 +20,7 @@
  * The trainer's loop:
  *
  *     search_open(&search, &shape, &options, seed, &err);
- *     scores_init(&scores, &shape, options.space.head_unit);
+ *     search_init_scores(&search, &scores);
  *     while (!search_is_over(&search)) {
  *         train one step; if (search_counts(&search)) add its sums to the scores
  *         search_step(&search);
@@ -58,20 +58,28 @@ enum status search_open(struct search *search, const struct shape *source,
                         const struct search_options *options, uint64_t seed, struct error *err);
 void search_close(struct search *search);
 
+/* An empty table for the current shape, as the options want it (head_unit, embedding). */
+void search_init_scores(const struct search *search, struct scores *scores);
+
 /* Where the step that comes next belongs. */
 enum search_phase search_phase(const struct search *search);
 bool search_is_over(const struct search *search);
 
 /* Does the saliency of the step that comes next count? Only in units that end with a
- * choice. */
+ * choice; in all of them when scores are averaged by ema. */
 bool search_counts(const struct search *search);
+
+/* Just after search_step: did a unit of the schedule end, and is a choice to be made? For
+ * criteria that need more than the sums in `scores` (statistics.h). */
+bool search_unit_ended(const struct search *search);
+bool search_choice_is_due(const struct search *search);
 
 /* One optimizer step was done. */
 void search_step(struct search *search);
 
 /* Call after every search_step until it returns false. True: a removal was decided and
  * applied to this state and to the scores; it is in `out`. False: none (any more) is due
- * at this step; at the end of a unit the scores are cleared then. */
+ * at this step; at the end of a unit the scores are cleared (or faded, criterion.ema) then. */
 bool search_decide(struct search *search, struct scores *scores, struct removal *out);
 
 /* Applies a removal decided earlier. E_CONFLICT when it cannot be the next one: wrong

@@ -1,31 +1,21 @@
 #include "search/search_options.h"
 
 #include <math.h>
-#include <stdio.h>
 
 static const char *const update_names[] = { "none", "obs", NULL };
 static const char *const stop_names[] = { "params", "ratio", "tokens", "steps" };
 
 void search_options_init(struct search_options *o)
 {
-    *o = (struct search_options){ .criterion = "param_first",
-                                  .stop = { .kind = STOP_RATIO, .ratio = 0.5 } };
+    *o = (struct search_options){ .stop = { .kind = STOP_RATIO, .ratio = 0.5 } };
     space_init(&o->space);
+    scoring_init(&o->scoring);
     schedule_init(&o->schedule);
 }
 
 static const int multiples[] = { 8, 32, 64, 128, 256 };
 
 /* ---- read ------------------------------------------------------------------------------------ */
-
-static void read_criterion(struct search_options *o, struct field *f)
-{
-    struct field criterion;
-    if (!field_object(f, "criterion", &criterion)) return;
-    const char *name = field_string(&criterion, "name", sizeof o->criterion - 1);
-    if (name) snprintf(o->criterion, sizeof o->criterion, "%s", name);
-    field_end(&criterion);
-}
 
 static void read_round_to(struct search_stop *stop, struct field *f)
 {
@@ -80,7 +70,7 @@ enum status search_options_read(struct search_options *o, struct field *f)
     struct field part;
     search_options_init(o);
     if (field_object(f, "space", &part)) space_read(&o->space, &part);
-    read_criterion(o, f);
+    if (field_object(f, "criterion", &part)) scoring_read(&o->scoring, &part);
     o->update = (enum update)field_choice_or(f, "update", update_names, UPDATE_NONE);
     if (field_object(f, "schedule", &part)) schedule_read(&o->schedule, &part);
     read_stop(&o->stop, f);
@@ -121,9 +111,7 @@ void search_options_emit(const struct search_options *o, struct emit *e)
     emit_key(e, "space");
     space_emit(&o->space, e);
     emit_key(e, "criterion");
-    emit_begin(e, '{');
-    emit_kv_string(e, "name", o->criterion);
-    emit_end(e);
+    scoring_emit(&o->scoring, e);
     emit_kv_string(e, "update", update_names[o->update]);
     emit_key(e, "schedule");
     schedule_emit(&o->schedule, e);

@@ -2,14 +2,18 @@
 #define SEARCH_SEARCH_OPTIONS_H
 
 #include "search/schedule.h"
+#include "search/scoring.h"
 #include "search/space.h"
 
 /*
  * Everything that a person decides about a search.
  *
- *     {"space": {...}, "criterion": {"name": "param_first"}, "update": "none",
+ *     {"space": {...}, "criterion": {"name": "param_first", ...}, "update": "none",
  *      "schedule": {...}, "stop": {"ratio": 0.7}, "snapshots": {"ratios": [0.1, 0.5]}}
  *
+ * space: space.h, criterion: scoring.h, schedule: schedule.h.
+ * update: what happens to the weights that remain: none (default), or obs, the trainer's
+ * least-squares update of the matrices that lose inputs.
  * `stop` is required and has exactly one member: params (the first removal with
  * P <= params ends the search), ratio (the same with P <= P_source - ratio * P_source),
  * tokens or steps (counted from the start of the warm-up; the source's own training is
@@ -39,7 +43,7 @@ struct search_stop {
 
 struct search_options {
     struct space space;
-    char criterion[32]; /* name; the trainer knows which ones it can compute */
+    struct scoring scoring; /* the trainer knows which criteria it can feed */
     enum update update;
     struct schedule schedule;
     struct search_stop stop;

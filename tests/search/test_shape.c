@@ -232,7 +232,7 @@ static void test_options_return(const char *json)
     CHECK(!memcmp(&o.schedule, &back.schedule, sizeof o.schedule), "schedules differ");
     CHECK(o.stop.kind == back.stop.kind && o.stop.count == back.stop.count, "stops differ");
     CHECK(o.n_snapshots == back.n_snapshots && o.update == back.update, "the rest differs");
-    CHECK_STR(o.criterion, back.criterion);
+    CHECK_STR(o.scoring.name, back.scoring.name);
     buf_release(&once);
     buf_release(&twice);
 }

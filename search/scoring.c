@@ -1,0 +1,159 @@
+#include "search/scoring.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include "search/criterion.h"
+
+static const char *const reduce_names[] = { "sum", "mean", "max", NULL };
+static const char *const normalise_names[] = { "none",        "parameter", "flop", "kv_byte",
+                                               "millisecond", "z_score",   NULL };
+static const char *const abs_names[] = { "before", "after", NULL };
+
+void scoring_init(struct scoring *s)
+{
+    *s = (struct scoring){ .name = "param_first",
+                           .normalise = NORMALISE_PARAMETER,
+                           .embedding_in_stem = true,
+                           .context = 2048 };
+}
+
+/* ---- JSON ------------------------------------------------------------------------------------ */
+
+static void read_milliseconds(struct scoring *s, struct field *f)
+{
+    struct field costs;
+    bool given = field_object(f, "unit_milliseconds", &costs);
+    if (s->normalise == NORMALISE_MILLISECOND && !given)
+        field_fail(f, "unit_milliseconds", "is missing: normalise millisecond divides by it");
+    if (!given) return;
+    for (int t = 0; t < GROUP_TYPES; t++)
+        s->unit_milliseconds[t] = field_double_or(&costs, group_names[t], 1e-9, 1e9, 1);
+    field_end(&costs);
+}
+
+/* The criterion's own way, unless the reduction was changed and has divided already. */
+static enum normalise usual(const struct criterion *criterion, enum reduce reduce)
+{
+    bool by_size = criterion->normalise == NORMALISE_PARAMETER;
+    return by_size && reduce != REDUCE_SUM ? NORMALISE_NONE : criterion->normalise;
+}
+
+static void check_variants(const struct scoring *s, struct field *f)
+{
+    bool first = !strcmp(s->name, "param_first");
+    if (s->reduce == REDUCE_MAX && !first)
+        field_fail(f, "reduce", "max is known for param_first only");
+    if (s->reduce == REDUCE_MEAN && s->normalise == NORMALISE_PARAMETER)
+        field_fail(f, "reduce", "mean and normalise parameter both divide by the parameters");
+    if (s->abs_after && (!first || s->reduce == REDUCE_MAX || s->ema > 0))
+        field_fail(f, "abs", "after is known for param_first, without max and ema");
+}
+
+enum status scoring_read(struct scoring *s, struct field *f)
+{
+    scoring_init(s);
+    int param_first = 0;
+    while (strcmp(criterion_names[param_first], s->name)) param_first++;
+    const char *name = criterion_names[field_choice_or(f, "name", criterion_names, param_first)];
+    snprintf(s->name, sizeof s->name, "%s", name);
+    s->reduce = (enum reduce)field_choice_or(f, "reduce", reduce_names, REDUCE_SUM);
+    s->normalise = (enum normalise)field_choice_or(f, "normalise", normalise_names,
+                                                   (int)usual(criterion_find(s->name), s->reduce));
+    s->ema = field_double_or(f, "ema", 0, 0.999999, 0);
+    s->abs_after = field_choice_or(f, "abs", abs_names, 0) == 1;
+    s->embedding_in_stem = field_bool_or(f, "embedding_in_stem", true);
+    s->context = (int)field_int_or(f, "context", 1, 1 << 20, 2048);
+    read_milliseconds(s, f);
+    check_variants(s, f);
+    return field_end(f);
+}
+
+static void emit_milliseconds(const struct scoring *s, struct emit *e)
+{
+    if (s->normalise != NORMALISE_MILLISECOND) return;
+    emit_key(e, "unit_milliseconds");
+    emit_begin(e, '{');
+    for (int t = 0; t < GROUP_TYPES; t++)
+        emit_kv_double(e, group_names[t], s->unit_milliseconds[t]);
+    emit_end(e);
+}
+
+void scoring_emit(const struct scoring *s, struct emit *e)
+{
+    emit_begin(e, '{');
+    emit_kv_string(e, "name", s->name);
+    emit_kv_string(e, "reduce", reduce_names[s->reduce]);
+    emit_kv_string(e, "normalise", normalise_names[s->normalise]);
+    emit_kv_double(e, "ema", s->ema);
+    emit_kv_string(e, "abs", abs_names[s->abs_after]);
+    emit_kv_bool(e, "embedding_in_stem", s->embedding_in_stem);
+    emit_kv_int(e, "context", s->context);
+    emit_milliseconds(s, e);
+    emit_end(e);
+}
+
+/* ---- what a number is divided by
+ * ----------------------------------------------------------------- */
+
+struct entries {
+    const double *sums;
+    int n;
+    int64_t params; /* of one */
+};
+
+static struct entries entries_of(const struct scores *s, enum group_type type, int l)
+{
+    if (type == GROUP_STEM) return (struct entries){ s->stem, s->n_stem, s->stem_params };
+    if (type == GROUP_FFN) return (struct entries){ s->ffn[l], s->n_ffn[l], s->ffn_params[l] };
+    return (struct entries){ s->heads[l], s->n_heads[l], s->heads_params[l] };
+}
+
+/* Entries that one unit of the schedule's accounting has: query heads go one a KV group. */
+static int entries_a_unit(const struct shape *shape, const struct scores *s, enum group_type type,
+                          int l)
+{
+    bool query = type == GROUP_HEADS && s->unit == HEAD_UNIT_QUERY;
+    return query ? shape->layer[l].kv_heads : 1;
+}
+
+/* FLOPs per token of one entry, as in cost.h. */
+static double flops_of(const struct scoring *scoring, const struct shape *shape,
+                       const struct scores *s, enum group_type type, int l, int64_t params)
+{
+    double flops = 6.0 * (double)params;
+    if (type != GROUP_HEADS) return flops;
+    int queries = s->unit == HEAD_UNIT_QUERY ? 1 : s->queries_per_kv[l];
+    return flops + 6.0 * scoring->context * shape->head_dim * queries;
+}
+
+static double cost_of_entry(const struct scoring *scoring, const struct shape *shape,
+                            const struct scores *s, enum group_type type, int l, int64_t params)
+{
+    switch (scoring->normalise) {
+    case NORMALISE_PARAMETER: return (double)params;
+    case NORMALISE_FLOP: return flops_of(scoring, shape, s, type, l, params);
+    case NORMALISE_KV_BYTE: return 2.0 * 2.0 * shape->head_dim;
+    case NORMALISE_MILLISECOND:
+        return scoring->unit_milliseconds[type] / entries_a_unit(shape, s, type, l);
+    default: return 1;
+    }
+}
+
+static struct scale z_score(struct entries e)
+{
+    double mean = 0, variance = 0;
+    for (int j = 0; j < e.n; j++) mean += e.sums[j] / e.n;
+    for (int j = 0; j < e.n; j++) variance += (e.sums[j] - mean) * (e.sums[j] - mean) / e.n;
+    return (struct scale){ mean, variance > 0 ? sqrt(variance) : 1 };
+}
+
+struct scale scoring_scale(const struct scoring *scoring, const struct shape *shape,
+                           const struct scores *s, enum group_type type, int l)
+{
+    struct entries e = entries_of(s, type, l);
+    if (scoring->normalise == NORMALISE_Z_SCORE) return z_score(e);
+    double divisor = cost_of_entry(scoring, shape, s, type, l, e.params);
+    if (scoring->reduce == REDUCE_MEAN) divisor *= (double)e.params;
+    return (struct scale){ 0, divisor * (s->weight > 0 ? s->weight : 1) };
+}

@@ -1,0 +1,73 @@
+#ifndef SEARCH_SCORING_H
+#define SEARCH_SCORING_H
+
+#include <stdbool.h>
+#include "search/score.h"
+
+/*
+ * What the score of a unit is: which criterion (criterion.h), and how its raw numbers are
+ * reduced over the unit's parameters, made comparable between units of different kinds,
+ * and averaged over time.
+ *
+ *   reduce     sum (default), mean or max over the unit's parameters. max only for
+ *              param_first.
+ *   normalise  what the reduced number is divided by; the default is the criterion's own:
+ *                none
+ *                parameter    the unit's parameters; sum and parameter are the mean
+ *                flop         FLOPs per token of training that the unit costs at `context`
+ *                kv_byte      bytes of KV cache per token that the unit costs; only for a
+ *                             space of KV groups alone, for nothing else has any
+ *                millisecond  unit_milliseconds: what somebody measured one unit to take
+ *                             (heads, ffn: in one layer)
+ *                z_score      minus the mean, over the standard deviation, of the units of
+ *                             the same type (and layer)
+ *   ema        0 (default): a window, the scores of a unit of the schedule are forgotten at
+ *              its end. Above 0: they are multiplied by ema then, and go on counting.
+ *   abs        before (default): |.| in every step, then the average; after: the average
+ *              of w g over the window for every single weight, then |.|; param_first only,
+ *              and it costs the trainer one number per weight.
+ *   embedding_in_stem  true (default): a stem unit includes its column of the embedding and
+ *              of the head, in the sums and in its parameters.
+ *
+ * JSON (under "criterion"): {"name": "param_first", "reduce": "sum", "normalise":
+ * "parameter", "ema": 0.9, "abs": "before", "embedding_in_stem": true, "context": 2048,
+ * "unit_milliseconds": {"heads": 0.2, "ffn": 0.004, "stem": 0.02}}; all optional.
+ */
+enum reduce { REDUCE_SUM, REDUCE_MEAN, REDUCE_MAX };
+
+enum normalise {
+    NORMALISE_NONE,
+    NORMALISE_PARAMETER,
+    NORMALISE_FLOP,
+    NORMALISE_KV_BYTE,
+    NORMALISE_MILLISECOND,
+    NORMALISE_Z_SCORE,
+};
+
+struct scoring {
+    char name[32]; /* of the criterion */
+    enum reduce reduce;
+    enum normalise normalise;
+    double ema;
+    bool abs_after, embedding_in_stem;
+    int context;
+    double unit_milliseconds[GROUP_TYPES];
+};
+
+/* param_first and the defaults. */
+void scoring_init(struct scoring *scoring);
+
+/* Reads an object that the caller opened, and ends it. Knows the criteria by name. */
+enum status scoring_read(struct scoring *scoring, struct field *f);
+void scoring_emit(const struct scoring *scoring, struct emit *e);
+
+/* The score of an entry of the table is (sum - offset) / divisor. */
+struct scale {
+    double offset, divisor;
+};
+
+/* For the entries of a type in layer l. `shape` is the current one, which the table fits. */
+struct scale scoring_scale(const struct scoring *scoring, const struct shape *shape,
+                           const struct scores *scores, enum group_type type, int l);
+
+#endif
