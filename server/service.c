@@ -99,6 +99,7 @@ static enum status open_database(struct service *s, struct error *err)
         log_info("postgres: private server is up; look inside with: %s", embedded_pg_psql(s->pg));
     }
     TRY(migrate_patiently(s->app.conninfo, err));
+    uv_update_time(&s->loop);
     s->app.pool = open_pool(s, "lathed", c->pool_size, 15000);
     s->app.slow = open_pool(s, "lathed slow", 2, 60000);
     return OK;

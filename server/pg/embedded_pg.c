@@ -215,6 +215,7 @@ struct embedded_pg *embedded_pg_open(uv_loop_t *loop, const char *data_dir, cons
         return NULL;
     }
     describe(pg);
+    uv_update_time(loop); /* we have waited: what is timed from now on starts now */
     sm_move(&pg->sm, RUNNING);
     uv_timer_init(loop, &pg->timer);
     uv_signal_init(loop, &pg->exits);
