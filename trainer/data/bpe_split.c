@@ -76,6 +76,8 @@ enum status bpe_split_add(struct bpe_split *split, enum bpe_step_kind kind, cons
             return fail(err, E_INPUT, "an expression has 0 or more than %d bytes", BPE_MAX_PATTERN);
         TRY(compile(&step, regex, err));
         if (kind == BPE_STEP_REGEX) step.scanner = bpe_scanner_of(regex);
+        step.regex = strdup(regex);
+        if (!step.regex) abort();
     }
     split->step[split->n++] = step;
     return OK;
@@ -83,7 +85,10 @@ enum status bpe_split_add(struct bpe_split *split, enum bpe_step_kind kind, cons
 
 void bpe_split_release(struct bpe_split *split)
 {
-    for (int i = 0; i < split->n; i++) pcre2_code_free(split->step[i].code);
+    for (int i = 0; i < split->n; i++) {
+        pcre2_code_free(split->step[i].code);
+        free(split->step[i].regex);
+    }
     *split = (struct bpe_split){ 0 };
 }
 

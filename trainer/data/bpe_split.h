@@ -42,6 +42,7 @@ enum bpe_step_kind {
 struct bpe_step {
     enum bpe_step_kind kind;
     void *code;  /* PCRE2's, of the first three */
+    char *regex; /* their text, owned */
     int scanner; /* enum bpe_scanner, 0 for none */
 };
 

@@ -60,7 +60,7 @@ static enum status read_tensor(struct weights *w, const char *name, int rows, in
                                struct error *err)
 {
     const struct state *state = w->state;
-    const struct gguf_tensor *t;
+    const struct gguf_tensor *t = NULL;
     TRY(find(state, name, rows, cols, &t, err));
     bool paired = state->paired && is_query_or_key(name);
     if (!paired)
@@ -91,7 +91,7 @@ struct check {
 static enum status check_tensor(void *user, const char *name, int rows, int cols, struct error *err)
 {
     struct check *check = user;
-    const struct gguf_tensor *t;
+    const struct gguf_tensor *t = NULL;
     TRY(find(check->state, name, rows, cols, &t, err));
     bool bias = !rows && check->state->paired && is_query_or_key(name);
     if (bias && t->type->block != 1)
