@@ -132,7 +132,7 @@ static void read_training(struct job *job, struct field *root)
         field_end(&f);
     }
     if (search && open_object(root, "search", &f)) search_options_read(&job->search, &f);
-    if (!search) return;
+    if (!search || root->err->status) return;
     job->recipe.lr.kind = LR_CONSTANT;
     job->search.tokens_per_step = recipe_tokens_per_step(&job->recipe);
     job->search.start_step = recipe_steps(&job->recipe, job->budget_tokens);

@@ -17,6 +17,8 @@ size_t tensor_type_bytes(enum tensor_type type) { return types[type].bytes; }
 int64_t tensor_count(const struct tensor *t)
 {
     int64_t n = 1;
+    for (int i = 0; i < t->rank; i++)
+        if (!t->dim[i]) return 0; /* whatever the other dimensions are */
     for (int i = 0; i < t->rank; i++) n *= t->dim[i];
     return n;
 }
