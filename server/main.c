@@ -2,11 +2,13 @@
 #include <stdio.h>
 #include <string.h>
 #include "search/base/log.h"
+#include "server/api/api.h"
+#include "server/jobs/runner.h"
 #include "server/service.h"
 #include "server/web/web.h"
 
 /* The parts of the service, in the order in which they open. */
-static const struct part *const parts[] = { &web_part, NULL };
+static const struct part *const parts[] = { &api_part, &runner_part, &web_part, NULL };
 
 static enum status set_log_level(const char *name, struct error *err)
 {

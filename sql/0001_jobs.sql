@@ -273,6 +273,9 @@ language sql stable as $$
         || case when j.model_path is null then '{}'
                 else jsonb_build_object('model', coalesce(j.document -> 'model', '{}')
                          || jsonb_build_object('path', p_jobs_dir || '/' || j.model_path)) end
+        || case when j.document #> '{tokenizer,path}' is null then '{}'
+                else jsonb_build_object('tokenizer', j.document -> 'tokenizer' || jsonb_build_object(
+                         'path', p_uploads_dir || '/' || (j.document #>> '{tokenizer,path}'))) end
         || case when j.document -> 'files' is null then '{}'
                 else jsonb_build_object('files', (
                          select jsonb_agg(file || jsonb_build_object(

@@ -170,3 +170,9 @@ void reply_error(struct request *req, const struct error *err)
     }
     problem(req, status, status_name(err->status), err->text, err->pointer);
 }
+
+void reply_invalid(struct request *req, const struct error *err)
+{
+    if (err->status == E_INPUT) problem(req, 422, status_name(E_INPUT), err->text, err->pointer);
+    else reply_error(req, err);
+}

@@ -136,6 +136,9 @@ void reply_empty(struct request *req, int status);
  * request id, and the text is not shown). `code` is status_name; errors[] has the pointer. */
 void reply_error(struct request *req, const struct error *err);
 
+/* The same for a body that was read but cannot be meant: E_INPUT is 422 here. */
+void reply_invalid(struct request *req, const struct error *err);
+
 /* problem+json with a status and code of your own. */
 void reply_problem(struct request *req, int status, const char *code, const char *fmt, ...)
     PRINTF_LIKE(4, 5);

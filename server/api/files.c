@@ -1,0 +1,53 @@
+#include "server/api/files.h"
+
+#include <string.h>
+
+static const char find_uploads[] =
+    "select u.sha256 from unnest($1::bigint[]) with ordinality f (id, n)"
+    "  left join upload u on u.upload_id = f.id order by f.n";
+
+struct find {
+    void (*found)(struct request *req, const char *const *sha256, void *data);
+    void *data;
+};
+
+static void refuse(struct request *req, int i)
+{
+    struct error err = { 0 };
+    fail(&err, E_INPUT, "files/%d/upload: there is no such upload", i);
+    snprintf(err.pointer, sizeof err.pointer, "/files/%d/upload", i);
+    reply_invalid(req, &err);
+}
+
+static void got(struct ask *ask, const PGresult *rows)
+{
+    struct find *find = ask->data;
+    int n = PQntuples(rows);
+    const char **sha256 = request_new_n(ask->req, const char *, (size_t)n + 1);
+    for (int i = 0; i < n; i++) {
+        if (pg_null(rows, i, 0)) {
+            refuse(ask->req, i);
+            return;
+        }
+        sha256[i] = request_strdup(ask->req, pg_text(rows, i, 0));
+    }
+    find->found(ask->req, sha256, find->data);
+}
+
+void files_find(struct request *req, const char *const *numbers, int n,
+                void (*found)(struct request *req, const char *const *sha256, void *data),
+                void *data)
+{
+    struct buf list;
+    buf_init(&list, FILES_MAX * 24);
+    buf_putc(&list, '{');
+    for (int i = 0; i < n; i++) buf_printf(&list, "%s%s", i ? "," : "", numbers[i]);
+    buf_putc(&list, '}');
+    struct ask *ask = ask_new(req, find_uploads, got);
+    struct find *find = request_new(req, struct find);
+    *find = (struct find){ found, data };
+    ask->data = find;
+    ask_text(ask, request_strdup(req, list.bytes));
+    buf_release(&list);
+    ask_send(ask);
+}

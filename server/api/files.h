@@ -1,0 +1,21 @@
+#ifndef SERVER_API_FILES_H
+#define SERVER_API_FILES_H
+
+#include "search/base/emit.h"
+#include "server/api/create.h"
+
+/*
+ * Uploads that a body names, looked up. Data sets and models are made of them.
+ *
+ *     files_find(req, ids, n, found, data);
+ *
+ * `found` gets one checksum for each id, in their order: where its bytes lie below the
+ * uploads folder. An id that does not exist is answered with 422, pointing at it.
+ */
+enum { FILES_MAX = 256 };
+
+void files_find(struct request *req, const char *const *numbers, int n,
+                void (*found)(struct request *req, const char *const *sha256, void *data),
+                void *data);
+
+#endif

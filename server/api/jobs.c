@@ -1,0 +1,128 @@
+#include <string.h>
+#include "server/api/action.h"
+#include "server/api/api.h"
+#include "server/api/page.h"
+
+/* /v1/jobs and /v1/workers: the queue as it is, and who works on it. */
+
+#define JOB_COLUMNS                                                                                \
+    "'job_' || j.job_id as id, j.kind, j.subject as resource, j.state, j.wish, j.priority,"        \
+    " j.backend, j.attempt, j.failures, j.max_failures, 'wrk_' || j.worker_id as worker,"          \
+    " j.leased_until, j.heartbeat_at, j.reason, j.error, j.step, j.tokens, j.tokens_planned,"      \
+    " j.run_after, j.created_at, j.started_at, j.finished_at from job j"
+
+static const char select_job[] = "select " JOB_COLUMNS " where j.job_id = $1 and j.subject <> ''";
+static const char list_jobs[] =
+    "select j.job_id as _key, " JOB_COLUMNS " where j.job_id < $1 and j.subject <> ''"
+    " and ($3::job_state is null or j.state = $3) and ($4::text is null or j.kind = $4)"
+    " order by j.job_id desc limit $2";
+
+#define WORKER_COLUMNS                                                                             \
+    "'wrk_' || w.worker_id as id, w.name, w.host, w.process, w.slots,"                             \
+    " (select count(*) from job j where j.worker_id = w.worker_id and is_active(j.state)) as "     \
+    "busy,"                                                                                        \
+    " array_to_json(w.backends) as backends, w.draining, w.seen_at > now() - interval '1 minute'"  \
+    " as alive, w.started_at, w.seen_at from worker w"
+
+static const char select_worker[] = "select " WORKER_COLUMNS " where w.worker_id = $1";
+static const char list_workers[] = "select w.worker_id as _key, " WORKER_COLUMNS
+                                   " where w.worker_id > $1 order by w.worker_id limit $2";
+
+static const struct action job_action = {
+    .prefix = "job",
+    .what = "job",
+    .select = select_job,
+    .ask = "select job_ask(job_id, $2) from job where job_id = $1",
+};
+
+/* A draining worker takes no new jobs; what it works on goes on. */
+static const struct action worker_action = {
+    .prefix = "wrk",
+    .what = "worker",
+    .select = select_worker,
+    .ask = "update worker set draining = $2 where worker_id = $1 returning worker_id",
+};
+
+static void job_get(struct request *req)
+{
+    struct ask *ask = ask_new(req, select_job, ask_one);
+    ask_id(ask, "job", "job", request_param(req, "id"));
+    ask_send(ask);
+}
+
+static void job_list(struct request *req)
+{
+    struct ask *ask = page_new(req, list_jobs, PAGE_NEWEST);
+    ask_state(ask);
+    ask_text(ask, request_query(req, "kind"));
+    page_send(ask);
+}
+
+static void job_cancel(struct request *req) { action_send(req, &job_action, "cancel"); }
+
+static void worker_get(struct request *req)
+{
+    struct ask *ask = ask_new(req, select_worker, ask_one);
+    ask_id(ask, "wrk", "worker", request_param(req, "id"));
+    ask_send(ask);
+}
+
+static void worker_list(struct request *req) { page_send(page_new(req, list_workers, "0")); }
+static void worker_drain(struct request *req) { action_send(req, &worker_action, "true"); }
+static void worker_undrain(struct request *req) { action_send(req, &worker_action, "false"); }
+
+static const struct route routes[] = {
+    { .method = "GET",
+      .path = "/v1/jobs",
+      .handle = job_list,
+      .scope = SCOPE_READ,
+      .operation = "listJobs",
+      .summary = "Jobs, the newest first" },
+    { .method = "GET",
+      .path = "/v1/jobs/{id}",
+      .handle = job_get,
+      .scope = SCOPE_READ,
+      .operation = "getJob",
+      .summary = "One job" },
+    { .method = "POST",
+      .path = "/v1/jobs/{id}/cancel",
+      .handle = job_cancel,
+      .scope = SCOPE_WRITE,
+      .body = BODY_JSON,
+      .operation = "cancelJob",
+      .summary = "Stop a job for good",
+      .no_key = true },
+    { .method = "GET",
+      .path = "/v1/workers",
+      .handle = worker_list,
+      .scope = SCOPE_READ,
+      .operation = "listWorkers",
+      .summary = "Processes that run jobs" },
+    { .method = "GET",
+      .path = "/v1/workers/{id}",
+      .handle = worker_get,
+      .scope = SCOPE_READ,
+      .operation = "getWorker",
+      .summary = "One worker" },
+    { .method = "POST",
+      .path = "/v1/workers/{id}/drain",
+      .handle = worker_drain,
+      .scope = SCOPE_ADMIN,
+      .body = BODY_JSON,
+      .operation = "drainWorker",
+      .summary = "Give a worker no new jobs",
+      .no_key = true },
+    { .method = "POST",
+      .path = "/v1/workers/{id}/undrain",
+      .handle = worker_undrain,
+      .scope = SCOPE_ADMIN,
+      .body = BODY_JSON,
+      .operation = "undrainWorker",
+      .summary = "Give a drained worker jobs again",
+      .no_key = true },
+};
+
+void jobs_routes(struct router *router)
+{
+    router_add(router, routes, sizeof routes / sizeof *routes);
+}

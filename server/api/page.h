@@ -1,0 +1,29 @@
+#ifndef SERVER_API_PAGE_H
+#define SERVER_API_PAGE_H
+
+#include "server/api/ask.h"
+
+/*
+ * Lists by keyset: {"items": [...], "next_page_token": "..." or null}. A page begins after
+ * the place its token names, so it costs the same however deep it is, and rows that come
+ * or go meanwhile never shift it.
+ *
+ * The statement selects column _key first, the place of the row as text, takes
+ * the place to begin after as $1 (the list's `first` on the first page) and the most rows
+ * as $2, and orders by that place:
+ *
+ *     select s.search_id as _key, ... where s.search_id < $1 order by s.search_id desc limit $2
+ *
+ * page_size is 1 to PAGE_MAX, PAGE_DEFAULT when not said. Tokens are opaque to clients.
+ */
+enum { PAGE_DEFAULT = 50, PAGE_MAX = 1000 };
+
+#define PAGE_NEWEST "9223372036854775807" /* `first` of lists that begin with the newest */
+
+/* An ask for a page: $1 and $2 are set; add filters as $3 and on, then page_send. */
+struct ask *page_new(struct request *req, const char *sql, const char *first);
+
+/* Refuses query members that no filter asked for, then sends. */
+void page_send(struct ask *ask);
+
+#endif
