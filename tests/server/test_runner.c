@@ -135,7 +135,8 @@ static void database_away(void)
     add("talk");
     expect("running");
     kill(embedded_pg_pid(scratch.pg), SIGKILL);
-    scratch_run(&scratch, 1500);
+    scratch_run(&scratch, 200);
+    while (PQping(app.conninfo) != PQPING_OK) scratch_run(&scratch, 20);
     expect("succeeded");
     CHECK_STR(
         scratch_ask(&scratch,
