@@ -11,6 +11,7 @@
 #include "server/http/auth.h"
 #include "server/http/health.h"
 #include "server/http/http.h"
+#include "server/notify.h"
 #include "server/pg/embedded_pg.h"
 #include "server/pg/migrate.h"
 #include "server/pg/pg_pool.h"
@@ -27,6 +28,7 @@ struct service {
     struct router *router;
     struct auth *auth;
     uv_signal_t on_term, on_int;
+    struct notify_watchdog watchdog;
     char uploads[1100], jobs[1100], token[1100], address[1100];
     int n_closing;
     int exit_status;
@@ -159,6 +161,7 @@ static enum status announce(struct service *s, struct error *err)
     if (!good) return fail(err, E_IO, "cannot write %s: %s", s->address, strerror(errno));
     printf("lathed is ready at %s, the token is in %s\n", url, s->token);
     fflush(stdout);
+    notify_state("READY=1");
     return OK;
 }
 
@@ -169,6 +172,7 @@ static void stop_loop_handles(struct service *s)
 {
     uv_close((uv_handle_t *)&s->on_term, NULL);
     uv_close((uv_handle_t *)&s->on_int, NULL);
+    notify_watchdog_close(&s->watchdog);
 }
 
 static void on_postgres_closed(void *data) { ((struct service *)data)->pg = NULL; }
@@ -229,6 +233,7 @@ static void on_signal(uv_signal_t *handle, int number)
     struct service *s = handle->data;
     if (s->app.draining) _exit(128 + number); /* asked twice */
     log_info("lathed: stopping");
+    notify_state("STOPPING=1");
     drain(s);
 }
 
@@ -253,6 +258,7 @@ static void start_handles(struct service *s)
     s->on_term.data = s->on_int.data = s;
     uv_signal_start(&s->on_term, on_signal, SIGTERM);
     uv_signal_start(&s->on_int, on_signal, SIGINT);
+    notify_watchdog_open(&s->watchdog, &s->loop);
 }
 
 int service_run(const struct config *config, const struct part *const *parts)
