@@ -11,6 +11,7 @@
 #include "server/http/auth.h"
 #include "server/http/health.h"
 #include "server/http/http.h"
+#include "server/http/metrics.h"
 #include "server/notify.h"
 #include "server/pg/embedded_pg.h"
 #include "server/pg/migrate.h"
@@ -246,6 +247,7 @@ static enum status open_all(struct service *s, const struct part *const *parts, 
     TRY(open_database(s, err));
     s->router = router_new();
     health_routes(s->router);
+    metrics_routes(s->router);
     TRY(open_parts(s, parts, err));
     TRY(open_http(s, err));
     return announce(s, err);

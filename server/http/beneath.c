@@ -24,8 +24,9 @@ static bool is_plain(const char *path)
 
 static int by_kernel(int dir, const char *path)
 {
-    struct open_how how = { .flags = FILE_FLAGS, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
-                                                            RESOLVE_NO_MAGICLINKS };
+    struct open_how how = { .flags = FILE_FLAGS,
+                            .resolve =
+                                RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
     return (int)syscall(SYS_openat2, dir, path, &how, sizeof how);
 }
 
@@ -39,7 +40,8 @@ static int by_parts(int dir, const char *path)
         memcpy(part, p, n);
         part[n] = 0;
         p += n;
-        int next = openat(at, part, *p ? O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC : FILE_FLAGS);
+        int next =
+            openat(at, part, *p ? O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC : FILE_FLAGS);
         int why = errno;
         close(at);
         errno = why;

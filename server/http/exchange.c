@@ -53,6 +53,8 @@ static void log_end(const struct exchange *x, bool complete)
 void exchange_ended(struct exchange *x, bool complete)
 {
     log_end(x, complete);
+    metrics_count(&x->http->metrics, x->match.route, x->status,
+                  (double)(uv_hrtime() - x->started_at) / 1e9);
     x->mhd = NULL;
     x->conn = NULL;
     x->req.gone = true;

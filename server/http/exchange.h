@@ -6,6 +6,7 @@
 #include <uv.h>
 #include "search/base/list.h"
 #include "server/http/http.h"
+#include "server/http/metrics.h"
 #include "server/http/request.h"
 #include "server/http/uri.h"
 
@@ -48,7 +49,8 @@ struct http {
     bool kicked, draining, closing;
     struct list conns;
     struct list streams;
-    int n_streams;
+    int n_streams, n_conns;
+    struct metrics metrics;
     char boot[9]; /* of request ids */
     uint64_t n_requests;
     uint64_t drain_until;

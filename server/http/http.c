@@ -84,6 +84,7 @@ static void conn_open(struct http *http, struct MHD_Connection *mhd, void **cont
     conn->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     conn->deadline = uv_now(http->loop) + http->options.header_ms;
     list_append(&http->conns, &conn->link);
+    http->n_conns++;
     setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     *context = conn;
 }
@@ -95,8 +96,10 @@ static void on_connection(void *data, struct MHD_Connection *mhd, void **context
         conn_open(data, mhd, context);
         return;
     }
+    struct http *http = data;
     struct conn *conn = *context;
     list_remove(&conn->link);
+    http->n_conns--;
     free(conn->target);
     free(conn);
     *context = NULL;
@@ -346,18 +349,11 @@ int http_port(const struct http *http) { return http->port; }
 /* ---- draining and closing
  * ------------------------------------------------------------------------------ */
 
-static int n_conns(const struct http *http)
-{
-    int n = 0;
-    for (const struct list *l = http->conns.next; l != &http->conns; l = l->next) n++;
-    return n;
-}
-
 /* libmicrohttpd has no "last connection gone" event: look. */
 static void on_drain(uv_timer_t *timer)
 {
     struct http *http = timer->data;
-    int n = n_conns(http);
+    int n = http->n_conns;
     bool late = uv_now(http->loop) >= http->drain_until;
     if (n && !late) return;
     if (n) log_warn("http: %d connections were not finished in time", n);
@@ -387,6 +383,7 @@ static void on_handle_closed(uv_handle_t *handle)
 {
     struct http *http = handle->data;
     if (--http->n_closing) return;
+    metrics_release(&http->metrics);
     http->closed(http->closed_data);
     free(http);
 }

@@ -2,7 +2,8 @@
 
 #include <stdlib.h>
 
-static const double bounds[METRICS_BUCKETS] = { 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 10 };
+static const double bounds[METRICS_BUCKETS] = { 0.0005, 0.001, 0.0025, 0.005, 0.01,
+                                                0.05,   0.25,  1,      10 };
 
 static struct metrics_route *find(struct metrics *m, const struct route *route)
 {
@@ -68,7 +69,8 @@ static void print_histogram(const struct metrics_route *r, struct buf *out)
 void metrics_print(const struct metrics *m, struct buf *out)
 {
     static const char *const classes[] = { "cut off", "1xx", "2xx", "3xx", "4xx", "5xx" };
-    metrics_head(out, "lathe_http_requests_total", "counter", "Requests by operation and kind of reply.");
+    metrics_head(out, "lathe_http_requests_total", "counter",
+                 "Requests by operation and kind of reply.");
     for (size_t i = 0; i < m->n; i++)
         for (int c = 0; c < 6; c++)
             if (m->routes[i].by_class[c])

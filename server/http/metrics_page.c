@@ -10,7 +10,8 @@
 
 enum { PAGE_MAX = 1 << 20 };
 
-/* ---- what we know ourselves ------------------------------------------------------------------- */
+/* ---- what we know ourselves -------------------------------------------------------------------
+ */
 
 static void gauge(struct buf *out, const char *name, const char *help, double value)
 {
@@ -52,7 +53,8 @@ static void print_pool(struct buf *out, const char *label, const struct pg_pool 
     buf_printf(out, "lathe_db_pool_connected{pool=\"%s\"} %d\n", label, s.n_up);
     buf_printf(out, "lathe_db_pool_in_use{pool=\"%s\"} %d\n", label, s.flying);
     buf_printf(out, "lathe_db_pool_waiting{pool=\"%s\"} %d\n", label, s.waiting);
-    buf_printf(out, "lathe_db_queries_total{pool=\"%s\"} %llu\n", label, (unsigned long long)s.queries);
+    buf_printf(out, "lathe_db_queries_total{pool=\"%s\"} %llu\n", label,
+               (unsigned long long)s.queries);
     buf_printf(out, "lathe_db_busy_total{pool=\"%s\"} %llu\n", label, (unsigned long long)s.busy);
     buf_printf(out, "lathe_db_reconnects_total{pool=\"%s\"} %llu\n", label,
                (unsigned long long)s.reconnects);
@@ -70,10 +72,11 @@ static void print_here(struct request *req, struct buf *out)
     print_pool(out, "slow", req->app->slow);
 }
 
-/* ---- what the database knows ------------------------------------------------------------------ */
+/* ---- what the database knows ------------------------------------------------------------------
+ */
 
-static const char count_jobs[] =
-    "select kind, state, count(*), coalesce(sum(tokens), 0) from job group by kind, state order by 1, 2";
+static const char count_jobs[] = "select kind, state, count(*), coalesce(sum(tokens), 0) from job "
+                                 "group by kind, state order by 1, 2";
 
 static void print_jobs(struct buf *out, const PGresult *rows)
 {
@@ -134,4 +137,7 @@ static const struct route routes[] = {
       .summary = "Counters and gauges for Prometheus" },
 };
 
-void metrics_routes(struct router *router) { router_add(router, routes, sizeof routes / sizeof *routes); }
+void metrics_routes(struct router *router)
+{
+    router_add(router, routes, sizeof routes / sizeof *routes);
+}

@@ -2,7 +2,9 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "tests/server/wire.h"
@@ -135,16 +137,52 @@ static void refusals(void)
     unlink(path_of("conf"));
 }
 
+/* systemd's side of sd_notify. */
+static int supervisor(void)
+{
+    struct sockaddr_un at = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    snprintf(at.sun_path, sizeof at.sun_path, "%s/notify", dir);
+    CHECK_INT(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+    setenv("NOTIFY_SOCKET", at.sun_path, 1);
+    return fd;
+}
+
+static void expect_notice(int fd, const char *want)
+{
+    char got[64];
+    ssize_t n = recv(fd, got, sizeof got - 1, 0);
+    got[n > 0 ? n : 0] = 0;
+    CHECK_STR(got, want);
+}
+
+static void counts(void)
+{
+    const char *page =
+        wire_ask(&wire, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    CHECK(strstr(page, "text/plain; version=0.0.4") &&
+              strstr(page, "lathe_http_requests_total{operation=\"getReadyz\",code=\"2xx\"} 1\n") &&
+              strstr(page, "lathe_db_pool_connected{pool=\"short\"} 4\n") &&
+              strstr(page, "lathe_tokens_trained 0\n"),
+          "%s", page);
+}
+
 static void starts_and_stops(void)
 {
+    int notices = supervisor();
     struct stat st;
     pid_t pid = up();
     CHECK(is_ready(), "not ready");
+    counts();
+    expect_notice(notices, "READY=1");
     CHECK(!stat(path_of("token"), &st), "no token");
     CHECK_INT(st.st_mode & 07777, 0600);
     CHECK(!strstr(contents(errors), wire.token), "the log shows the token");
     refuse(FLAGS("--data-dir", dir, "--listen", "127.0.0.1:0"), 75, "is in use by another lathed");
     down(pid);
+    expect_notice(notices, "STOPPING=1");
+    close(notices);
+    unsetenv("NOTIFY_SOCKET");
 }
 
 static void keeps_its_token(void)
