@@ -84,6 +84,7 @@ static void started(struct pg_query *query, PGresult *rows, const struct error *
     r->asking = false;
     if (err->status) {
         log_warn("runner: cannot register yet: %s", err->text);
+        if (r->closing) tick(r);
         return;
     }
     r->worker_id = pg_int(rows, 0, 0);
@@ -93,17 +94,16 @@ static void started(struct pg_query *query, PGresult *rows, const struct error *
     tick(r);
 }
 
+/* A job that came when we were about to stop is stopped at once, and so goes back. */
 static void claimed(struct pg_query *query, PGresult *rows, const struct error *err)
 {
     struct runner *r = query->data;
     r->asking = false;
-    if (err->status)
-        log_debug("runner: no claim: %s", err->text);
-    else if (PQntuples(rows))
-        take_up(r, rows);
-    else
-        return;
-    if (!err->status) tick(r);
+    bool more = !err->status && PQntuples(rows);
+    if (err->status) log_debug("runner: no claim: %s", err->text);
+    if (more) take_up(r, rows);
+    if (more && r->draining) attempt_stop(r->attempts[r->n_attempts - 1]);
+    if (more || r->closing) tick(r);
 }
 
 static void seen(struct pg_query *query, PGresult *rows, const struct error *err)
@@ -111,6 +111,7 @@ static void seen(struct pg_query *query, PGresult *rows, const struct error *err
     (void)rows, (void)err;
     struct runner *r = query->data;
     r->asking = false;
+    tick(r);
 }
 
 static void send_start(struct runner *r)

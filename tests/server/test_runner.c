@@ -160,10 +160,13 @@ static void a_new_life(void)
         "queued stopped; it goes on from its checkpoint");
     scratch_ask(&scratch,
                 "update job set run_after = 'infinity' where state = 'queued';"
-                "update job set state = 'running', worker_id = 1, leased_until = now() + '1 hour'"
+                "update job set state = 'pausing', worker_id = 1, leased_until = now() + '1 hour'"
                 " where job_id = (select max(job_id) from job)");
     start();
-    expect("queued its worker was restarted");
+    expect("running"); /* given back and claimed again */
+    CHECK_STR(scratch_ask(&scratch, "select count(*) from event where body ->> 'reason' ="
+                                    " 'its worker was restarted'"),
+              "1");
 
     struct error err = { 0 };
     struct app second = app;
