@@ -81,7 +81,7 @@ static void add(const char *act)
 static void expect(const char *want)
 {
     const char *got = "";
-    for (int i = 0; i < 600; i++) {
+    for (int i = 0; i < 2000; i++) {
         scratch_run(&scratch, 20);
         got = scratch_ask(
             &scratch, "select concat_ws(' ', state, reason) from job order by job_id desc limit 1");
