@@ -9,6 +9,7 @@
 #include "search/criterion.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include "search/base/rng.h"
 #include "search/search.h"
@@ -350,4 +351,18 @@ unsigned scoring_needs(const struct scoring *scoring)
     const struct criterion *criterion = criterion_find(scoring->name);
     if (criterion->score == param_first) return BIT(param_first_statistic(scoring));
     return criterion->needs;
+}
+
+enum status scoring_check(const struct scoring *scoring, unsigned offered, struct error *err)
+{
+    unsigned lacks = scoring_needs(scoring) & ~offered;
+    char list[160] = "";
+    for (int k = 0; k < STATISTICS; k++) {
+        size_t used = strlen(list);
+        if (lacks & BIT(k))
+            snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", statistic_names[k]);
+    }
+    if (!lacks) return OK;
+    return fail(err, E_INPUT, "criterion %s needs statistics that are not collected here: %s",
+                scoring->name, list);
 }

@@ -82,4 +82,7 @@ extern const char *const criterion_names[];
 /* What a scoring needs: the criterion's, but for the variants of param_first. */
 unsigned scoring_needs(const struct scoring *scoring);
 
+/* E_INPUT names what it needs beyond the statistics offered (1u << enum statistic, each). */
+enum status scoring_check(const struct scoring *scoring, unsigned offered, struct error *err);
+
 #endif

@@ -15,6 +15,17 @@ static void read_credits(struct schedule *schedule, struct field *f)
     field_end(&credits);
 }
 
+static void read_rounds(struct schedule *schedule, struct field *f)
+{
+    schedule->rounds = field_int_or(f, "rounds", 1, 1000000, 0);
+    schedule->calibration_steps = field_int_or(f, "calibration_steps", 1, 1000000, 0);
+    if (schedule->rounds && (schedule->fit_steps || field_has(f, "channels_per_unit")))
+        field_fail(f, "rounds", "leaves no room for fit_steps or channels_per_unit");
+    if (schedule->calibration_steps > schedule->steps_per_unit && !schedule->fit_steps)
+        field_fail(f, "calibration_steps", "is more than the %d steps of a unit",
+                   (int)schedule->steps_per_unit);
+}
+
 enum status schedule_read(struct schedule *schedule, struct field *f)
 {
     schedule_init(schedule);
@@ -25,6 +36,7 @@ enum status schedule_read(struct schedule *schedule, struct field *f)
     if (schedule->fit_steps &&
         (field_has(f, "steps_per_unit") || field_has(f, "channels_per_unit")))
         field_fail(f, "fit_steps", "sets steps_per_unit and channels_per_unit; give it or them");
+    read_rounds(schedule, f);
     read_credits(schedule, f);
     return field_end(f);
 }
@@ -46,8 +58,11 @@ void schedule_emit(const struct schedule *schedule, struct emit *e)
         emit_kv_int(e, "fit_steps", schedule->fit_steps);
     } else {
         emit_kv_int(e, "steps_per_unit", schedule->steps_per_unit);
-        emit_kv_int(e, "channels_per_unit", schedule->channels_per_unit);
+        if (!schedule->rounds) emit_kv_int(e, "channels_per_unit", schedule->channels_per_unit);
     }
+    if (schedule->rounds) emit_kv_int(e, "rounds", schedule->rounds);
+    if (schedule->calibration_steps)
+        emit_kv_int(e, "calibration_steps", schedule->calibration_steps);
     emit_credits(schedule, e);
     emit_end(e);
 }
@@ -71,4 +86,11 @@ bool schedule_unit_ends(const struct schedule *schedule, int64_t step)
 {
     int64_t pruning = step - schedule->warmup_steps;
     return pruning > 0 && pruning % schedule->steps_per_unit == 0;
+}
+
+bool schedule_calibrates(const struct schedule *schedule, int64_t step)
+{
+    int64_t pruning = step - schedule->warmup_steps;
+    int64_t left = schedule->steps_per_unit - pruning % schedule->steps_per_unit;
+    return pruning >= 0 && (!schedule->calibration_steps || left <= schedule->calibration_steps);
 }

@@ -33,8 +33,16 @@
  * should take: with U the credits a proportional descent to the target would spend,
  * N = floor(steps / U), and if that is 0, N = 1 and c = ceil(U / steps).
  *
+ * rounds: when not 0, the pace of pruning after training instead: k units, and at the end of
+ * unit i as many removals as bring the parameters to
+ *     P_source - (P_source - P_target) * i / k,
+ * with no credits. k = 1 is one shot. Needs a stop by ratio or params.
+ * calibration_steps: when not 0, only the last so many steps of a unit count for the scores;
+ * the others let the model recover from the round before. Not with ema.
+ *
  * JSON: {"warmup_steps": 500, "steps_per_unit": 9, "channels_per_unit": 1,
- *        "credits": {"heads": 64, "ffn": 1, "stem": 2}} or {"fit_steps": 2000}; all optional.
+ *        "credits": {"heads": 64, "ffn": 1, "stem": 2}} or {"fit_steps": 2000}, or
+ *        {"rounds": 4, "steps_per_unit": 300, "calibration_steps": 20}; all optional.
  */
 struct schedule {
     int64_t warmup_steps;         /* default 500 */
@@ -42,6 +50,8 @@ struct schedule {
     int64_t channels_per_unit;    /* c, default 1 */
     int64_t credits[GROUP_TYPES]; /* default 0: by the rule */
     int64_t fit_steps;            /* default 0: off */
+    int64_t rounds;               /* default 0: off */
+    int64_t calibration_steps;    /* default 0: all steps of the unit */
 };
 
 void schedule_init(struct schedule *schedule);
@@ -56,6 +66,9 @@ int64_t schedule_credit(const struct schedule *schedule, const struct shape *sou
 
 /* Units that have ended `step` steps after the schedule's start (0 in the warm-up). */
 int64_t schedule_units(const struct schedule *schedule, int64_t step);
+
+/* Is a step that begins there among those of its unit whose scores count? */
+bool schedule_calibrates(const struct schedule *schedule, int64_t step);
 
 /* Does a unit end exactly there? */
 bool schedule_unit_ends(const struct schedule *schedule, int64_t step);

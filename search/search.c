@@ -79,17 +79,35 @@ static int64_t time_limit(const struct search *s)
     return INT64_MAX;
 }
 
-static int64_t balance(const struct search *s, int64_t clock)
-{
-    const struct schedule *schedule = &s->options.schedule;
-    return schedule->channels_per_unit * schedule_units(schedule, clock) - s->spent;
-}
-
 static bool met_target(const struct search *s)
 {
     enum stop_kind kind = s->options.stop.kind;
     if (kind != STOP_PARAMS && kind != STOP_RATIO) return false;
     return s->params <= plan_target(&s->options, &s->source);
+}
+
+/* The parameters to come to by the end of that many units, in rounds. */
+static int64_t round_target(const struct search *s, int64_t units)
+{
+    int64_t k = s->options.schedule.rounds, target = plan_target(&s->options, &s->source);
+    if (units >= k) return target;
+    double share = (double)units / (double)k;
+    return s->params_source - (int64_t)((double)(s->params_source - target) * share);
+}
+
+/* Once so many units have ended, is a removal owed: are credits left, or parameters above the
+ * round's target? (In the last round, whatever stop.round_to still asks for is.) */
+static bool owed(const struct search *s, int64_t units)
+{
+    const struct schedule *schedule = &s->options.schedule;
+    if (!schedule->rounds) return schedule->channels_per_unit * units > s->spent;
+    if (units >= schedule->rounds && met_target(s)) return true;
+    return units > 0 && s->params > round_target(s, units);
+}
+
+static int64_t units_of(const struct search *s, int64_t clock)
+{
+    return schedule_units(&s->options.schedule, clock);
 }
 
 /* Is the stop behind a choice at this clock? A stop by time still allows those of its last
@@ -116,8 +134,9 @@ bool search_counts(const struct search *s)
     const struct schedule *schedule = &s->options.schedule;
     if (search_phase(s) != SEARCH_PRUNE) return false;
     if (s->options.scoring.ema > 0) return true;
-    int64_t unit = schedule_units(schedule, clock_of(s)); /* the one that is running */
-    return schedule->channels_per_unit * (unit + 1) > s->spent;
+    bool choice =
+        owed(s, schedule_units(schedule, clock_of(s)) + 1); /* at the running unit's end */
+    return choice && schedule_calibrates(schedule, clock_of(s));
 }
 
 void search_step(struct search *s) { s->step++; }
@@ -127,12 +146,15 @@ int64_t search_tokens(const struct search *s) { return s->step * s->options.toke
 int64_t search_steps_planned(const struct search *s)
 {
     const struct search_options *o = &s->options;
+    if (search_is_over(s)) return s->step;
     if (time_limit(s) != INT64_MAX) return o->start_step + time_limit(s);
     int64_t c = o->schedule.channels_per_unit;
+    int64_t start = o->start_step + o->schedule.warmup_steps;
+    if (o->schedule.rounds) return start + o->schedule.rounds * o->schedule.steps_per_unit;
     int64_t credits = s->spent + plan_credits(o, &s->source, &s->shape, plan_target(o, &s->source));
     int64_t units = (credits + c - 1) / c;
-    int64_t steps = o->start_step + o->schedule.warmup_steps + units * o->schedule.steps_per_unit;
-    return steps > s->step && !search_is_over(s) ? steps : s->step;
+    int64_t steps = start + units * o->schedule.steps_per_unit;
+    return steps > s->step ? steps : s->step;
 }
 
 /* ---- decide ------------------------------------------------------------------------------------
@@ -167,7 +189,7 @@ bool search_unit_ended(const struct search *s)
 
 bool search_choice_is_due(const struct search *s)
 {
-    return search_unit_ended(s) && balance(s, clock_of(s)) > 0 &&
+    return search_unit_ended(s) && owed(s, units_of(s, clock_of(s))) &&
            policy_can_choose(s, stopped_at(s, clock_of(s)));
 }
 
@@ -205,9 +227,8 @@ static enum status check_time(const struct search *s, const struct removal *r, s
     if (!s->options.tokens_per_step) return OK;
     struct search then = *s;
     then.step = r->step;
-    int64_t left = balance(&then, clock_of(&then));
-    if (r->step < s->step || !schedule_unit_ends(&s->options.schedule, clock_of(&then)) ||
-        left <= 0 || left > s->options.schedule.channels_per_unit)
+    int64_t units = units_of(s, clock_of(&then));
+    if (r->step < s->step || !search_unit_ended(&then) || !owed(s, units) || owed(s, units - 1))
         return fail(err, E_CONFLICT, "no choice is due at step %" PRId64, r->step);
     if (r->tokens != search_tokens(&then))
         return fail(err, E_CONFLICT, "step %" PRId64 " is at %" PRId64 " tokens, not %" PRId64,
@@ -291,7 +312,7 @@ static bool was_due(const struct search *s, int64_t clock)
     const struct schedule *schedule = &s->options.schedule;
     int64_t last =
         schedule->warmup_steps + schedule_units(schedule, clock) * schedule->steps_per_unit;
-    return balance(s, clock) > 0 && policy_can_choose(s, stopped_at(s, last));
+    return owed(s, units_of(s, clock)) && policy_can_choose(s, stopped_at(s, last));
 }
 
 enum status search_seek(struct search *s, int64_t step, struct error *err)

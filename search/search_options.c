@@ -65,6 +65,18 @@ static void read_snapshots(struct search_options *o, struct field *f)
     field_end(&snapshots);
 }
 
+/* What one part of the options asks of another. */
+static void check_together(const struct search_options *o, struct field *f)
+{
+    const struct schedule *s = &o->schedule;
+    bool by_size = o->stop.kind == STOP_RATIO || o->stop.kind == STOP_PARAMS;
+    if ((s->fit_steps || s->rounds) && !by_size)
+        field_fail(f, "schedule", "%s needs a stop by ratio or params",
+                   s->rounds ? "rounds" : "fit_steps");
+    if (s->calibration_steps && o->scoring.ema > 0)
+        field_fail(f, "schedule", "calibration_steps and criterion.ema exclude each other");
+}
+
 enum status search_options_read(struct search_options *o, struct field *f)
 {
     struct field part;
@@ -75,8 +87,7 @@ enum status search_options_read(struct search_options *o, struct field *f)
     if (field_object(f, "schedule", &part)) schedule_read(&o->schedule, &part);
     read_stop(&o->stop, f);
     read_snapshots(o, f);
-    if (o->schedule.fit_steps && o->stop.kind != STOP_RATIO && o->stop.kind != STOP_PARAMS)
-        field_fail(f, "schedule", "fit_steps needs a stop by ratio or params");
+    check_together(o, f);
     return field_end(f);
 }
 

@@ -554,6 +554,12 @@ static void test_open_refuses(void)
     o.space.floors[GROUP_FFN] = 65;
     open_says(&source, &o, "the floor of ffn is 65; layer 0 of the source has 64");
     search_options_init(&o);
+    o.scoring.normalise = NORMALISE_KV_BYTE;
+    open_says(
+        &source, &o,
+        "normalise kv_byte needs space.types [\"heads\"] and head_unit kv_group: nothing else "
+        "saves KV cache");
+    search_options_init(&o);
     source.layer[1].ffn = 63;
     open_says(&source, &o,
               "scope uniform needs layers that are alike, and layer 1 differs from layer 0; freeze "

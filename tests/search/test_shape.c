@@ -197,6 +197,21 @@ static void test_options_refuse(void)
                 "schedule: fit_steps needs a stop by ratio or params");
     options_say("{\"stop\":{\"ratio\":0.5},\"schedule\":{\"steps_per_unit\":2,\"fit_steps\":10}}",
                 "schedule/fit_steps: sets steps_per_unit and channels_per_unit; give it or them");
+    options_say("{\"stop\":{\"ratio\":0.5},\"schedule\":{\"rounds\":3,\"fit_steps\":10}}",
+                "schedule/rounds: leaves no room for fit_steps or channels_per_unit");
+    options_say("{\"stop\":{\"steps\":50},\"schedule\":{\"rounds\":3}}",
+                "schedule: rounds needs a stop by ratio or params");
+    options_say("{\"stop\":{\"ratio\":0.5},\"schedule\":{\"calibration_steps\":2}}",
+                "schedule/calibration_steps: is more than the 1 steps of a unit");
+    options_say("{\"stop\":{\"ratio\":0.5,\"round_to\":9}}",
+                "stop/round_to: is not one of: 8, 32, 64, 128, 256");
+    options_say("{\"stop\":{\"ratio\":0.5},\"criterion\":{\"reduce\":\"mean\",\"normalise\":"
+                "\"parameter\"}}",
+                "criterion/reduce: mean and normalise parameter both divide by the parameters");
+    options_say("{\"stop\":{\"ratio\":0.5},\"criterion\":{\"name\":\"flap\",\"abs\":\"after\"}}",
+                "criterion/abs: after is known for param_first, without max and ema");
+    options_say("{\"stop\":{\"ratio\":0.5},\"criterion\":{\"normalise\":\"millisecond\"}}",
+                "criterion/unit_milliseconds: is missing: normalise millisecond divides by it");
     options_say("{\"stop\":{\"ratio\":0.5},\"speed\":1}", "speed: is not a known field");
 }
 
@@ -233,6 +248,9 @@ static void test_options_return(const char *json)
     CHECK(o.stop.kind == back.stop.kind && o.stop.count == back.stop.count, "stops differ");
     CHECK(o.n_snapshots == back.n_snapshots && o.update == back.update, "the rest differs");
     CHECK_STR(o.scoring.name, back.scoring.name);
+    CHECK(!memcmp(o.scoring.unit_milliseconds, back.scoring.unit_milliseconds,
+                  sizeof o.scoring.unit_milliseconds),
+          "milliseconds differ");
     buf_release(&once);
     buf_release(&twice);
 }
@@ -251,6 +269,11 @@ int main(void)
         "\"floors\":{\"ffn\":3},\"layer_floors\":[{\"layer\":2,\"heads\":1,\"ffn\":7}],"
         "\"frozen_layers\":[0,5]},\"schedule\":{\"warmup_steps\":4,\"fit_steps\":77,"
         "\"credits\":{\"heads\":9}},\"snapshots\":{\"ratios\":[0.1,0.25]}}");
+    test_options_return(
+        "{\"stop\":{\"ratio\":0.4,\"round_to\":64},\"schedule\":{\"rounds\":4,\"steps_per_unit\":"
+        "30,"
+        "\"calibration_steps\":5},\"criterion\":{\"name\":\"saap\",\"normalise\":\"millisecond\","
+        "\"unit_milliseconds\":{\"heads\":3,\"ffn\":0.5},\"embedding_in_stem\":false}}");
     puts("ok");
     return 0;
 }

@@ -1,6 +1,7 @@
 /* Properties of searches under every way of scoring: the order of the source's units does not
  * matter, and a checkpoint in the middle of anything leads to the same end. */
 #include "search/base/rng.h"
+#include "search/criterion.h"
 #include "search/search.h"
 #include "tests/support/check.h"
 
@@ -103,6 +104,9 @@ static struct search_options an_option(struct rng *rng, bool uniform)
     o.schedule.steps_per_unit = 1 + (int)rng_below(rng, 3);
     o.schedule.channels_per_unit = 1 + (int)rng_below(rng, 5);
     o.schedule.credits[GROUP_HEADS] = 2;
+    if (rng_below(rng, 3) == 0) o.schedule.rounds = 1 + (int)rng_below(rng, 5);
+    if (rng_below(rng, 3) == 0 && o.scoring.ema == 0) o.schedule.calibration_steps = 1;
+    if (rng_below(rng, 3) == 0) o.stop.round_to = 8;
     o.stop.ratio = 0.5;
     o.tokens_per_step = 10;
     return o;
@@ -236,8 +240,56 @@ static void test_checkpoint_anywhere(const struct shape *source, const struct se
     run_close(&part);
 }
 
+/* Round i of k ends with the first removal at or below its share, and takes nothing more. */
+static void test_rounds(void)
+{
+    static struct run run;
+    struct rng rng;
+    rng_init(&rng, 77);
+    struct shape source = a_source(&rng, true);
+    struct search_options o;
+    search_options_init(&o);
+    o.schedule.warmup_steps = 2;
+    o.schedule.steps_per_unit = 10;
+    o.schedule.calibration_steps = 3;
+    o.schedule.rounds = 4;
+    o.tokens_per_step = 1;
+    run_open(&run, &source, &o, shuffled(&source, 0, false));
+    double whole = (double)shape_params(&source);
+    CHECK_INT(search_steps_planned(&run.search), 42);
+    for (int step = 0; step < 42; step++) {
+        int in_unit = (step - 2) % 10;
+        CHECK_INT(search_counts(&run.search), step >= 2 && in_unit >= 7);
+        run_steps(&run, step + 1);
+        int round = (step + 1 - 2) / 10;
+        double target = whole - whole * 0.5 * round / 4;
+        if (step < 11) continue;
+        CHECK((double)run.search.params <= target && (double)run.search.params_before > target,
+              "round %d: %lld, then %lld, target %g", round, (long long)run.search.params_before,
+              (long long)run.search.params, target);
+        CHECK_INT(run.log[run.n - 1].step, 2 + 10 * round);
+    }
+    CHECK(search_is_over(&run.search), "four rounds and no more");
+    run_close(&run);
+}
+
+static void test_scoring_check(void)
+{
+    struct scoring s;
+    struct error err = { 0 };
+    scoring_init(&s);
+    CHECK_OK(scoring_check(&s, 1u << STAT_WG_ABS, &err), err);
+    snprintf(s.name, sizeof s.name, "flap");
+    enum status status = scoring_check(&s, 1u << STAT_WG_ABS | 1u << STAT_X_SQ, &err);
+    CHECK_INT(status, E_INPUT);
+    CHECK_STR(err.text,
+              "criterion flap needs statistics that are not collected here: x_sum, col_sq");
+}
+
 int main(void)
 {
+    test_rounds();
+    test_scoring_check();
     int per_type[GROUP_TYPES] = { 0 };
     for (uint64_t seed = 0; seed < 250; seed++) {
         struct rng rng;
