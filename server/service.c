@@ -247,7 +247,7 @@ static enum status open_all(struct service *s, const struct part *const *parts, 
     TRY(open_database(s, err));
     s->router = router_new();
     health_routes(s->router);
-    metrics_routes(s->router);
+    metrics_page_routes(s->router);
     TRY(open_parts(s, parts, err));
     TRY(open_http(s, err));
     return announce(s, err);

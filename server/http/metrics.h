@@ -34,6 +34,6 @@ void metrics_release(struct metrics *m);
 /* # HELP and # TYPE of a metric. */
 void metrics_head(struct buf *out, const char *name, const char *type, const char *help);
 
-void metrics_routes(struct router *router);
+void metrics_page_routes(struct router *router);
 
 #endif

@@ -137,7 +137,7 @@ static const struct route routes[] = {
       .summary = "Counters and gauges for Prometheus" },
 };
 
-void metrics_routes(struct router *router)
+void metrics_page_routes(struct router *router)
 {
     router_add(router, routes, sizeof routes / sizeof *routes);
 }
