@@ -41,20 +41,20 @@ static void read_model(struct job_model *model, struct field *job)
     field_end(&f);
 }
 
-static void read_weights(struct job_data *data, struct field *f)
+static void read_by_domain(struct by_domain *out, struct field *f, const char *key)
 {
-    struct field weights;
+    struct field all;
     const char *name;
     json_t *value;
-    if (!field_object(f, "weights", &weights)) return;
-    json_object_foreach(weights.json, name, value)
+    if (!field_object(f, key, &all)) return;
+    json_object_foreach(all.json, name, value)
     {
-        if (data->n_weights == DATASET_MAX_DOMAINS || strlen(name) >= DOMAIN_NAME) {
-            field_fail(&weights, name, "is not a domain a dataset can have");
+        if (out->n == DATASET_MAX_DOMAINS || strlen(name) >= DOMAIN_NAME) {
+            field_fail(&all, name, "is not a domain a dataset can have");
             return;
         }
-        snprintf(data->domain[data->n_weights], DOMAIN_NAME, "%s", name);
-        data->weight[data->n_weights++] = field_double(&weights, name, 0, 1e9);
+        snprintf(out->domain[out->n], DOMAIN_NAME, "%s", name);
+        out->value[out->n++] = field_double(&all, name, 0, 1e9);
     }
 }
 
@@ -63,7 +63,8 @@ static void read_data(struct job_data *data, struct field *job)
     struct field f;
     if (!open_object(job, "data", &f)) return;
     read_text(&f, "path", data->path, sizeof data->path);
-    read_weights(data, &f);
+    read_by_domain(&data->weights, &f, "weights");
+    read_by_domain(&data->targets, &f, "target_losses");
     field_end(&f);
 }
 
@@ -251,6 +252,8 @@ static char *identity_of(const json_t *json)
     json_t *copy = json_deep_copy(json);
     for (size_t i = 0; i < sizeof free_members / sizeof *free_members; i++)
         json_object_del(copy, free_members[i]);
+    const json_t *steered = json_object_get(json_object_get(json, "data"), "target_losses");
+    if (steered) json_object_set(copy, "validation", json_object_get(json, "validation"));
     json_object_del(json_object_get(copy, "model"), "path");
     json_object_del(json_object_get(copy, "model"), "name");
     json_object_del(json_object_get(copy, "data"), "path");

@@ -21,7 +21,8 @@
  *   kinds train and search
  *      "model": {"shape": {...}}      random weights from the seed, or
  *               {"path": "/folder"},  these weights (weights.h says which formats)
- *      "data": {"path": "/dataset", "weights": {"domain": 0.7, ...}},
+ *      "data": {"path": "/dataset", "weights": {"domain": 0.7, ...},
+ *               "target_losses": {"domain": 1.96, ...}},     every domain; mixture.h
  *      "recipe": {"batch_size": 16, "sequence_length": 128, "grad_accum": 1,
  *                 "learning_rate": 1e-3, "schedule": "wsd", "warmup_steps": 20,
  *                 "decay_fraction": 0.2, "min_lr_ratio": 0, "weight_decay": 0.1,
@@ -67,9 +68,11 @@ struct job_model {
 
 struct job_data {
     char path[PATH_ROOM];
-    int n_weights; /* 0: by the domains' sizes */
-    char domain[DATASET_MAX_DOMAINS][DOMAIN_NAME];
-    double weight[DATASET_MAX_DOMAINS];
+    struct by_domain {
+        int n; /* 0: not given */
+        char domain[DATASET_MAX_DOMAINS][DOMAIN_NAME];
+        double value[DATASET_MAX_DOMAINS];
+    } weights, targets;
 };
 
 struct job {

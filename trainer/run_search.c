@@ -36,7 +36,7 @@ static enum status snapshot(struct training *t, struct error *err)
     TRY(dir_make(dir, err));
     TRY(training_export(t, name, sha256, err));
     tell_snapshot(t, name, sha256);
-    return training_validate(t, err);
+    return training_validate(t, false, err);
 }
 
 /* ---- removals ------------------------------------------------------------------------------- */

@@ -15,7 +15,7 @@ static enum status loop(struct training *t, struct error *err)
 static enum status finish(struct training *t, struct error *err)
 {
     char sha256[HASH_HEX];
-    TRY(training_validate(t, err));
+    TRY(training_validate(t, false, err));
     TRY(training_save(t, err));
     TRY(training_export(t, "result", sha256, err));
     training_tell_done(t, "result");

@@ -17,32 +17,50 @@ int64_t training_tokens(const struct training *t)
 
 /* ---- data ---------------------------------------------------------------------------------- */
 
-/* The job's weights in the order of the dataset's domains; those not named weigh nothing. */
-static enum status job_weights(const struct training *t, double *weight, struct error *err)
+/* What the job says of domains, in the order of the dataset's; those not named get 0. */
+static enum status by_domain(const struct training *t, const struct by_domain *given,
+                             const char *what, double *value, struct error *err)
 {
-    const struct job_data *data = &t->job->data;
     double sum = 0;
-    memset(weight, 0, DATASET_MAX_DOMAINS * sizeof *weight);
-    for (int i = 0; i < data->n_weights; i++) {
+    memset(value, 0, DATASET_MAX_DOMAINS * sizeof *value);
+    for (int i = 0; i < given->n; i++) {
         int d = 0;
-        while (d < t->ds.n_domains && strcmp(t->ds.domain[d].name, data->domain[i])) d++;
+        while (d < t->ds.n_domains && strcmp(t->ds.domain[d].name, given->domain[i])) d++;
         if (d == t->ds.n_domains)
-            return fail(err, E_INPUT, "data/weights/%s: the dataset has no such domain",
-                        data->domain[i]);
-        weight[d] = data->weight[i];
-        sum += weight[d];
+            return fail(err, E_INPUT, "data/%s/%s: the dataset has no such domain", what,
+                        given->domain[i]);
+        value[d] = given->value[i];
+        sum += value[d];
     }
-    return sum > 0 ? OK : fail(err, E_INPUT, "data/weights: no domain has a weight above 0");
+    return sum > 0 ? OK : fail(err, E_INPUT, "data/%s: no domain has one above 0", what);
+}
+
+/* A validation of its own for every domain, together as long as the one over all. */
+static enum status open_mixture(struct training *t, struct error *err)
+{
+    const struct job *job = t->job;
+    int n = t->ds.n_domains;
+    TRY(by_domain(t, &job->data.targets, "target_losses", t->mixture.target, err));
+    if (job->data.targets.n != n)
+        return fail(err, E_INPUT, "data/target_losses: names %d of the dataset's %d domains",
+                    job->data.targets.n, n);
+    for (int d = 0; d < n; d++)
+        TRY(held_out_init(&t->held_domain[d], &t->ds, job->recipe.sequence_length, d,
+                          job->validation_tokens / n, err));
+    t->mixture.n = n;
+    return OK;
 }
 
 static enum status open_data(struct training *t, struct error *err)
 {
     const struct job *job = t->job;
+    const struct by_domain *weights = &job->data.weights;
     double weight[DATASET_MAX_DOMAINS];
     int time = job->recipe.sequence_length;
     if (dataset_open(&t->ds, job->data.path, err)) return fail_in(err, "data/path");
-    if (job->data.n_weights) TRY(job_weights(t, weight, err));
-    TRY(feed_init(&t->feed, &t->ds, time, job->seed, job->data.n_weights ? weight : NULL, err));
+    if (weights->n) TRY(by_domain(t, weights, "weights", weight, err));
+    TRY(feed_init(&t->feed, &t->ds, time, job->seed, weights->n ? weight : NULL, err));
+    if (job->data.targets.n) TRY(open_mixture(t, err));
     t->can_validate = dataset_tokens(&t->ds, SPLIT_VALID) > 0;
     return t->can_validate ? held_out_init(&t->held, &t->ds, time, -1, job->validation_tokens, err)
                            : OK;
@@ -112,7 +130,7 @@ static enum status replay(struct training *t, const struct checkpoint *cp, struc
     if (!shape_equal(&t->search.shape, &cp->shape))
         return fail(err, E_CONFLICT, "its removals do not lead to its shape");
     scores_release(&t->scores);
-    scores_init(&t->scores, &t->search.shape, t->job->search.space.head_unit);
+    search_init_scores(&t->search, &t->scores);
     if (scores_count(&t->scores) != cp->n_scores)
         return fail(err, E_CONFLICT, "its scores do not fit its shape");
     scores_set(&t->scores, cp->scores);
@@ -183,10 +201,29 @@ static enum status find_source(struct training *t, struct weights **weights, str
     return OK;
 }
 
+/* What search can decide from, but this trainer does not collect. */
+static enum status check_criterion(const struct search_options *options, struct error *err)
+{
+    const struct scoring *s = &options->scoring;
+    if (strcmp(s->name, "param_first"))
+        return fail(err, E_INPUT,
+                    "search/criterion/name: this trainer computes param_first, not %s", s->name);
+    if (s->reduce == REDUCE_MAX)
+        return fail(err, E_INPUT, "search/criterion/reduce: this trainer computes sums, not max");
+    if (s->abs_after)
+        return fail(err, E_INPUT, "search/criterion/abs: this trainer computes before, not after");
+    if (!s->embedding_in_stem)
+        return fail(err, E_INPUT, "search/criterion/embedding_in_stem: this trainer computes true");
+    if (options->update != UPDATE_NONE)
+        return fail(err, E_INPUT, "search/update: this trainer computes none");
+    return OK;
+}
+
 static enum status open_search(struct training *t, struct error *err)
 {
+    TRY(check_criterion(&t->job->search, err));
     TRY(search_open(&t->search, &t->source, &t->job->search, t->job->seed, err));
-    scores_init(&t->scores, &t->source, t->job->search.space.head_unit);
+    search_init_scores(&t->search, &t->scores);
     return OK;
 }
 

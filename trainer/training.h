@@ -3,6 +3,7 @@
 
 #include "search/search.h"
 #include "trainer/data/feed.h"
+#include "trainer/data/mixture.h"
 #include "trainer/event.h"
 #include "trainer/job.h"
 #include "trainer/model.h"
@@ -26,8 +27,9 @@ struct training {
     struct backend *be;
     struct dataset ds;
     struct feed feed;
-    struct held_out held;
-    bool can_validate;   /* the dataset has a validation split */
+    struct held_out held, held_domain[DATASET_MAX_DOMAINS]; /* those of domains for a mixture */
+    struct mixture mixture;
+    bool can_validate; /* the dataset has a validation split */
     struct shape source; /* capacity: of the model at step 0 */
     struct model *model;
     int max_position; /* for config.json */
@@ -59,8 +61,9 @@ int64_t training_tokens(const struct training *t);
 /* One optimizer step. `saliency` may be NULL. E_INPUT when the loss is not finite. */
 enum status training_step(struct training *t, struct saliency *saliency, struct error *err);
 
-/* Mean loss over the held-out windows, told as an event; nothing when there is no split. */
-enum status training_validate(struct training *t, struct error *err);
+/* Mean loss over the held-out windows, told as an event; nothing when there is no split.
+ * `steer`: with target losses in the job, the mixture of domains follows too. */
+enum status training_validate(struct training *t, bool steer, struct error *err);
 
 /* Validation and checkpoint when the job wants them at this step; E_CANCELLED, with a checkpoint
  * made, when somebody asked us to stop. */

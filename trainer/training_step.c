@@ -45,16 +45,17 @@ enum status training_step(struct training *t, struct saliency *saliency, struct 
 
 /* ---- validation --------------------------------------------------------------------------- */
 
-static enum status held_out_loss(struct training *t, double *loss, struct error *err)
+static enum status held_out_loss(struct training *t, const struct held_out *held, double *loss,
+                                 struct error *err)
 {
     const struct recipe *r = &t->job->recipe;
     size_t time = (size_t)r->sequence_length;
     int64_t count = 0, n;
     double sum = 0;
-    for (uint64_t i = 0; i < t->held.n;) {
+    for (uint64_t i = 0; i < held->n;) {
         int rows = 0;
-        for (; rows < r->batch_size && i < t->held.n; rows++, i++)
-            TRY(held_out_read(&t->held, i, t->ids + (size_t)rows * time,
+        for (; rows < r->batch_size && i < held->n; rows++, i++)
+            TRY(held_out_read(held, i, t->ids + (size_t)rows * time,
                               t->targets + (size_t)rows * time, err));
         struct model_batch batch = { t->ids, t->targets, rows, r->sequence_length };
         sum += model_loss(t->model, &batch, &n);
@@ -64,14 +65,34 @@ static enum status held_out_loss(struct training *t, double *loss, struct error 
     return OK;
 }
 
-enum status training_validate(struct training *t, struct error *err)
+static void emit_domains(struct training *t, struct emit *e, const double *loss)
 {
+    emit_key(e, "domains");
+    emit_begin(e, '[');
+    for (int d = 0; d < t->mixture.n; d++) {
+        emit_begin(e, '{');
+        emit_kv_string(e, "name", t->ds.domain[d].name);
+        emit_kv_double(e, "loss", loss[d]);
+        emit_kv_double(e, "weight", t->feed.weight[d]);
+        emit_end(e);
+    }
+    emit_end(e);
+}
+
+enum status training_validate(struct training *t, bool steer, struct error *err)
+{
+    double loss[DATASET_MAX_DOMAINS];
+    int n = t->mixture.n;
     if (!t->can_validate) return OK;
-    if (held_out_loss(t, &t->validation_loss, err)) return fail_in(err, "data");
+    if (held_out_loss(t, &t->held, &t->validation_loss, err)) return fail_in(err, "data");
+    for (int d = 0; d < n; d++)
+        if (held_out_loss(t, &t->held_domain[d], &loss[d], err)) return fail_in(err, "data");
+    if (n && steer) mixture_update(&t->mixture, loss, t->feed.weight);
     struct emit *e = event_begin(t->events, "validation");
     emit_kv_int(e, "step", t->step);
     emit_kv_int(e, "tokens", training_tokens(t));
     emit_kv_double(e, "loss", t->validation_loss);
+    if (n) emit_domains(t, e, loss);
     event_end(t->events);
     return OK;
 }
@@ -122,7 +143,7 @@ static bool due(int64_t every, int64_t step) { return every > 0 && step % every 
 
 enum status training_between(struct training *t, struct error *err)
 {
-    if (due(t->job->validate_every, t->step)) TRY(training_validate(t, err));
+    if (due(t->job->validate_every, t->step)) TRY(training_validate(t, true, err));
     bool stop = stop_wanted();
     if (stop || due(t->job->checkpoint_every, t->step)) TRY(training_save(t, err));
     if (stop) return fail(err, E_CANCELLED, "stopped at step %lld", (long long)t->step);

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include "trainer/data/build.h"
 #include "trainer/data/feed.h"
+#include "trainer/data/mixture.h"
 #include "trainer/data/permute.h"
 
 static char dir[] = "/tmp/lathe-dataset-XXXXXX";
@@ -264,6 +265,19 @@ static void test_held_out(void)
     dataset_close(&ds);
 }
 
+/* Against the rule written out: softmax(log w + D), then a little for everybody. */
+static void test_mixture(void)
+{
+    struct mixture m = { 3, { 2.0, 1.0, 3.0 } };
+    double loss[] = { 2.5, 1.0, 2.0 }, w[] = { 0.5, 0.25, 0.25 }, a[3], sum = 0;
+    for (int d = 0; d < 3; d++) sum += a[d] = exp(log(w[d]) + loss[d] - m.target[d]);
+    mixture_update(&m, loss, w);
+    for (int d = 0; d < 3; d++) CHECK_NEAR(w[d], (1 - 1e-4) * a[d] / sum + 1e-4 / 3, 1e-15);
+    CHECK_NEAR(w[0] + w[1] + w[2], 1, 1e-15);
+    for (int i = 0; i < 2000; i++) mixture_update(&m, loss, w);
+    CHECK(w[2] >= 1e-4 / 3 && w[0] > 0.99, "a domain died: %g", w[2]);
+}
+
 int main(void)
 {
     CHECK(mkdtemp(dir), "mkdtemp");
@@ -275,6 +289,7 @@ int main(void)
     test_split();
     test_feed();
     test_held_out();
+    test_mixture();
     struct error err = { 0 };
     CHECK_OK(dir_remove(dir, &err), err);
     puts("ok");

@@ -13,6 +13,8 @@
     ",\"budget\":{\"tokens\":32000},\"validation\":{\"every_steps\":10,\"tokens\":512},"           \
     "\"checkpoint\":{\"every_steps\":30,\"keep\":1}"
 
+#define TARGETS ",\"weights\":{\"a\":1,\"b\":1},\"target_losses\":{\"a\":1.0,\"b\":3.0}"
+
 /* Everything of the event but when and how fast it was told. */
 static char *essence(const json_t *event)
 {
@@ -80,12 +82,13 @@ static bool disturb(const char *job, const struct program *whole, unsigned *x)
     return status != 0;
 }
 
-static void kill_and_compare(const char *kind, const char *more, unsigned x)
+/* `job` gives the job for a folder. */
+static void kill_and_compare(const char *(*job_in)(const char *dir), unsigned x)
 {
     char job[8192];
     struct program whole, p;
-    CHECK_INT(program_run(&whole, small_job(kind, "whole", SMALL_SHAPE_MODEL, more)), 0);
-    snprintf(job, sizeof job, "%s", small_job(kind, "killed", SMALL_SHAPE_MODEL, more));
+    CHECK_INT(program_run(&whole, job_in("whole")), 0);
+    snprintf(job, sizeof job, "%s", job_in("killed"));
     int kills = 0;
     while (kills < 6 && disturb(job, &whole, &x)) kills++;
     CHECK(kills > 2, "only %d kills before the end", kills);
@@ -94,6 +97,43 @@ static void kill_and_compare(const char *kind, const char *more, unsigned x)
     CHECK(program_last(&p, "done"), "no end");
     program_release(&p);
     program_release(&whole);
+}
+
+/* Two domains whose mixture follows their losses; the state of the mixture survives too. */
+static void make_two_domains(void)
+{
+    char job[2048];
+    struct program p;
+    snprintf(job, sizeof job,
+             "{\"schema\":\"lathe.job/1\",\"kind\":\"dataset\",\"work_dir\":\"%s/"
+             "data\",\"name\":\"two\","
+             "\"files\":[{\"path\":\"%s/text.jsonl\",\"format\":\"jsonl\",\"domain\":\"a\"},"
+             "{\"path\":\"%s/text.jsonl\",\"format\":\"jsonl\",\"domain\":\"b\"}],"
+             "\"tokenizer\":{\"kind\":\"bytes\"},\"validation_fraction\":0.3}",
+             world, world, world);
+    CHECK_INT(program_run(&p, job), 0);
+    program_release(&p);
+}
+
+static const char *search_job(const char *dir)
+{
+    return small_job("search", dir, SMALL_SHAPE_MODEL, SEARCH);
+}
+
+static const char *train_job(const char *dir)
+{
+    return small_job("train", dir, SMALL_SHAPE_MODEL, TRAIN);
+}
+
+static const char *mixed_job(const char *dir)
+{
+    static char job[8192];
+    static const char tail[] = "data/result\"";
+    snprintf(job, sizeof job, "%s", small_job("train", dir, SMALL_SHAPE_MODEL, TRAIN));
+    char *at = strstr(job, tail) + strlen(tail);
+    memmove(at + strlen(TARGETS), at, strlen(at) + 1);
+    memcpy(at, TARGETS, strlen(TARGETS));
+    return job;
 }
 
 static void clear(void)
@@ -106,11 +146,14 @@ static void clear(void)
 int main(void)
 {
     world_make();
-    kill_and_compare("search", SEARCH, 1);
+    kill_and_compare(search_job, 1);
     clear();
-    kill_and_compare("search", SEARCH, 2);
+    kill_and_compare(search_job, 2);
     clear();
-    kill_and_compare("train", TRAIN, 3);
+    kill_and_compare(train_job, 3);
+    clear();
+    make_two_domains();
+    kill_and_compare(mixed_job, 4);
     world_remove();
     puts("ok");
     return 0;
