@@ -45,12 +45,13 @@ template <int LEFT> __device__ static inline void copies_wait()
     asm volatile("cp.async.wait_group %0;\n" ::"n"(LEFT));
 }
 
-/* Rows from..from+TILE of a head into a padded tile; rows at `time` and beyond become zeros. */
-template <int D>
+/* ROWS rows of a head from `from` on into a padded tile; those at `time` and beyond become zeros.
+ */
+template <int D, int ROWS = TILE>
 __device__ static inline void load_tile(bf16 (*tile)[D + 8], const bf16 *head, int ld, int from,
                                         int time)
 {
-    for (int i = threadIdx.x; i < TILE * (D / 8); i += FLASH_THREADS) {
+    for (int i = threadIdx.x; i < ROWS * (D / 8); i += FLASH_THREADS) {
         int r = i / (D / 8), c = i % (D / 8) * 8;
         bool there = from + r < time;
         copy16(&tile[r][c], head + (size_t)(there ? from + r : 0) * ld + c, there);
@@ -111,40 +112,61 @@ __device__ static inline uint32_t pack(float low, float high)
     return *(uint32_t *)&x;
 }
 
-/* c (16 x TILE) += A X^T: A's 16 rows from r0 of `a`, X the whole tile. */
-template <int D>
-__device__ static inline void multiply_rows(float c[TILE / 8][4], const bf16 (*a)[D + 8], int r0,
-                                            const bf16 (*x)[D + 8])
+/* A's fragments for MT tiles of 16 rows from r0, all of D: loaded once, used for every tile of X.
+ */
+template <int D, int MT> struct rows_held {
+    uint32_t f[MT][D / 16][4];
+    __device__ void load(const bf16 (*tile)[D + 8], int r0)
+    {
+#pragma unroll
+        for (int m = 0; m < MT; m++)
+#pragma unroll
+            for (int k = 0; k < D / 16; k++) load_a<D>(f[m][k], tile, r0 + m * 16, k * 16);
+    }
+};
+
+/* c (16 MT x NT*8) += A X^T, X the NT*8 rows of a tile from n0. */
+template <int D, int MT, int NT>
+__device__ static inline void multiply_rows(float (*c)[NT][4], const rows_held<D, MT> &a,
+                                            const bf16 (*x)[D + 8], int n0)
 {
 #pragma unroll
-    for (int k = 0; k < D; k += 16) {
-        uint32_t fa[4], fb[4];
-        load_a<D>(fa, a, r0, k);
+    for (int k = 0; k < D / 16; k++)
 #pragma unroll
-        for (int n = 0; n < TILE; n += 16) {
-            load_b_rows<D>(fb, x, n, k);
-            mma(c[n / 8], fa, fb);
-            mma(c[n / 8 + 1], fa, fb + 2);
+        for (int n = 0; n < NT; n += 2) {
+            uint32_t b[4];
+            load_b_rows<D>(b, x, n0 + n * 8, k * 16);
+#pragma unroll
+            for (int m = 0; m < MT; m++) {
+                mma(c[m][n], a.f[m][k], b);
+                mma(c[m][n + 1], a.f[m][k], b + 2);
+            }
         }
-    }
 }
 
-/* c (16 x D) += P X, P (16 x TILE) in accumulator form, X the whole tile. */
-template <int D>
-__device__ static inline void multiply_cols(float c[D / 8][4], const float p[TILE / 8][4],
-                                            const bf16 (*x)[D + 8])
+/* c (16 MT x D) += P X, P (16 MT x NT*8) in accumulator form, X the NT*8 rows of a tile from k0. */
+template <int D, int MT, int NT>
+__device__ static inline void multiply_cols(float (*c)[D / 8][4], const float (*p)[NT][4],
+                                            const bf16 (*x)[D + 8], int k0)
 {
 #pragma unroll
-    for (int k = 0; k < TILE; k += 16) {
-        uint32_t fa[4] = { pack(p[k / 8][0], p[k / 8][1]), pack(p[k / 8][2], p[k / 8][3]),
-                           pack(p[k / 8 + 1][0], p[k / 8 + 1][1]),
-                           pack(p[k / 8 + 1][2], p[k / 8 + 1][3]) },
-                 fb[4];
+    for (int k = 0; k < NT; k += 2) {
+        uint32_t a[MT][4];
 #pragma unroll
-        for (int n = 0; n < D; n += 16) {
-            load_b_cols<D>(fb, x, k, n);
-            mma(c[n / 8], fa, fb);
-            mma(c[n / 8 + 1], fa, fb + 2);
+        for (int m = 0; m < MT; m++) {
+            a[m][0] = pack(p[m][k][0], p[m][k][1]), a[m][1] = pack(p[m][k][2], p[m][k][3]);
+            a[m][2] = pack(p[m][k + 1][0], p[m][k + 1][1]),
+            a[m][3] = pack(p[m][k + 1][2], p[m][k + 1][3]);
+        }
+#pragma unroll
+        for (int n = 0; n < D / 8; n += 2) {
+            uint32_t b[4];
+            load_b_cols<D>(b, x, k0 + k * 8, n * 8);
+#pragma unroll
+            for (int m = 0; m < MT; m++) {
+                mma(c[m][n], a[m], b);
+                mma(c[m][n + 1], a[m], b + 2);
+            }
         }
     }
 }
