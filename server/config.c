@@ -1,5 +1,6 @@
 #include "server/config.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
 #include <stddef.h>
@@ -223,6 +224,13 @@ static const char *file_named(char **argv)
 /* ---- making sense of it -------------------------------------------------------------------------
  */
 
+static bool is_numeric(const char *address)
+{
+    struct in6_addr ignored;
+    return inet_pton(AF_INET, address, &ignored) == 1 ||
+           inet_pton(AF_INET6, address, &ignored) == 1;
+}
+
 static bool is_loopback(const char *address)
 {
     return !strncmp(address, "127.", 4) || !strcmp(address, "::1");
@@ -238,6 +246,9 @@ static enum status split_listen(struct config *config, struct error *err)
     bool bracketed = *text == '[' && colon > text && colon[-1] == ']';
     config->port = (int)port;
     config->address = strndup(text + bracketed, (size_t)(colon - text) - (bracketed ? 2 : 0));
+    if (!is_numeric(config->address))
+        return fail(err, E_INPUT, "\"%.60s\" is not a numeric address to listen on",
+                    config->address);
     if (is_loopback(config->address) || config->insecure) return OK;
     return fail(
         err, E_INPUT,

@@ -266,6 +266,8 @@ int main(void)
     strcpy(dir, "/tmp/lathe-test-XXXXXX");
     CHECK(mkdtemp(dir), "mkdtemp");
     snprintf(errors, sizeof errors, "%s/errors", dir);
+    setenv("HOME", dir, 1);
+    unsetenv("XDG_DATA_HOME");
     refusals();
     starts_and_stops();
     keeps_its_token();
