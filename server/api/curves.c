@@ -138,7 +138,7 @@ static const struct route routes[] = {
       .summary = "Curves of a run" },
 };
 
-void metrics_routes(struct router *router)
+void curves_routes(struct router *router)
 {
     router_add(router, routes, sizeof routes / sizeof *routes);
 }
