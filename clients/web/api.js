@@ -29,8 +29,8 @@ async function problemOf(response) {
 
 /* fetch with the token; throws a Problem for anything but a 2xx. */
 export async function ask(path, options = {}) {
-    const headers = new Headers(options.headers);
-    if (token() && !headers.has("Authorization")) headers.set("Authorization", `Bearer ${token()}`);
+    const headers = new Headers(options.headers), used = token();
+    if (used && !headers.has("Authorization")) headers.set("Authorization", `Bearer ${used}`);
     let response;
     try {
         response = await fetch(path, { cache: "no-store", redirect: "error", ...options, headers });
@@ -38,7 +38,7 @@ export async function ask(path, options = {}) {
         throw error.name === "AbortError" ? error : unreachable(error);
     }
     if (response.ok) return response;
-    if (response.status === 401 && !options.tryOnly) {
+    if (response.status === 401 && !options.tryOnly && used === token()) {
         dropToken();
         dispatchEvent(new Event("signedout"));
     }
@@ -54,6 +54,8 @@ async function read(response) {
     }
 }
 
+const PAGE = 200; /* items of a list asked for at a time */
+
 /* "/v1/runs" and { state: "running", x: null } -> "/v1/runs?state=running" */
 export function withQuery(path, query) {
     const members = Object.entries(query || {}).filter(([, v]) => v !== null && v !== undefined && v !== "");
@@ -64,8 +66,13 @@ export async function get(path, query, signal) {
     return read(await ask(withQuery(path, query), { signal }));
 }
 
+/* crypto.randomUUID is not there for pages of another machine without TLS. */
+function newKey() {
+    return [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
+}
+
 /* A POST carries its own Idempotency-Key, so that a lost answer can be asked for again. */
-export async function post(path, body, signal, key = crypto.randomUUID()) {
+export async function post(path, body, signal, key = newKey()) {
     return read(await ask(path, {
         method: "POST", signal, body: JSON.stringify(body || {}),
         headers: { "Content-Type": "application/json", "Idempotency-Key": key },
@@ -84,35 +91,30 @@ export async function all(path, query, signal, limit = 500) {
     const items = [];
     let page_token = null;
     do {
-        const page = await get(path, { ...query, page_token }, signal);
+        const page = await get(path, { page_size: PAGE, ...query, page_token }, signal);
         items.push(...page.items);
         page_token = page.next_page_token || null;
     } while (page_token && items.length < limit);
     return { items, more: page_token !== null };
 }
 
-let offered = null;
+const offered = new Map();
 
-/* Does this service have the verb? Asked of its own description; without one, the verbs
- * that every service has. offers("POST", "/v1/searches/{id}/pause") */
+/* Does this service have the verb? It says so itself, by OPTIONS; each is asked once.
+ * offers("POST", "/v1/searches/{id}/pause") */
 export async function offers(method, path) {
-    offered ||= get("/v1/openapi.json").then(verbsOf, () => { offered = null; return new Set(ALWAYS); });
-    return (await offered).has(plain(method, path));
+    const place = path.replace(/\{[^}]*\}/g, "0");
+    if (!offered.has(place)) offered.set(place, allowed(place).catch(() => { offered.delete(place); return ""; }));
+    return (await offered.get(place)).split(/, */).includes(method);
 }
 
-export function forgetOffers() { offered = null; }
-
-const plain = (method, path) => `${method.toUpperCase()} ${path.replace(/\{[^}]*\}/g, "{}")}`;
-
-const ALWAYS = ["searches", "runs", "comparisons"].map((name) => plain("POST", `/v1/${name}/{id}/cancel`));
-
-export function verbsOf(document) {
-    const verbs = new Set();
-    for (const [path, item] of Object.entries(document.paths || {}))
-        for (const method of Object.keys(item)) {
-            verbs.add(plain(method, path));
-            const parameters = item[method].parameters || [];
-            if (parameters.some((p) => p.name === "dry_run")) verbs.add(`${plain(method, path)}?dry_run`);
-        }
-    return verbs;
+async function allowed(path) {
+    try {
+        return (await ask(path, { method: "OPTIONS" })).headers.get("Allow") || "";
+    } catch (error) {
+        if (error.status === 404 || error.status === 405) return "";
+        throw error;
+    }
 }
+
+export function forgetOffers() { offered.clear(); }

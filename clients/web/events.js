@@ -1,107 +1,87 @@
 /*
- * Live events. EventSource cannot send a token, so this reads the stream with fetch and
- * does what EventSource would: it reconnects with Last-Event-ID, waits longer after each
- * failure (up to 10 s), and takes silence of more than 45 s for a dead connection.
+ * Live events for everybody on the page, and in the browser: a browser gives a service
+ * six connections (HTTP/1.1), so six tabs with a stream each would leave none for
+ * anything else. All tabs together hold one stream. The tab with the lock reads it and
+ * tells the others; when it is closed the next one goes on after the last event it was
+ * told. Where there are no locks (plain HTTP from another machine) each tab has its own.
  *
  *     listen({ resource: "srch_3", signal, onEvent, onState })
  *
- *   onEvent(event)   { id, type, data } with data parsed
- *   onState(state)   "live" or "away"; at every "live" after the first, read again what
- *                    cannot be told by events
+ *   resource         only events about this, or undefined for all
+ *   onEvent(event)   { id, type, data }
+ *   onState(state)   "live" or "away", first as it is now when that is known; at every
+ *                    "live" read again what cannot be told by events
  */
-import { ask, withQuery } from "./api.js";
+import { follow } from "./stream.js";
 
-const SILENCE_MS = 45000, LONGEST_WAIT_MS = 10000;
+const NAME = "lathe.events";
+const listeners = new Set();
+let session = null; /* { stop, channel, lastId, state, leads } while somebody is signed in */
 
-/* Bytes of text/event-stream in, events out. */
-export class EventParser {
-    constructor(onEvent) {
-        this.onEvent = onEvent;
-        this.rest = "";
-        this.lastId = null; /* of the last event handed on: one cut in half is asked for again */
-        this.retry = null;
-        this.clear();
-    }
+/* Whom an event is about. */
+export const subjectOf = (event) => event.data && (event.data.resource || event.data.id);
 
-    clear() { this.type = ""; this.lines = []; this.id = this.lastId; }
-
-    push(text) {
-        const lines = (this.rest + text).split(/\r\n|\n|\r(?!$)/);
-        this.rest = lines.pop();
-        lines.forEach((line) => this.line(line));
-    }
-
-    line(line) {
-        if (line === "") return this.dispatch();
-        const colon = line.indexOf(":");
-        if (colon === 0) return undefined;
-        const name = colon < 0 ? line : line.slice(0, colon);
-        const value = colon < 0 ? "" : line.slice(colon + 1).replace(/^ /, "");
-        if (name === "data") this.lines.push(value);
-        else if (name === "event") this.type = value;
-        else if (name === "id" && !value.includes("\0")) this.id = value;
-        else if (name === "retry" && /^\d+$/.test(value)) this.retry = Number(value);
-        return undefined;
-    }
-
-    dispatch() {
-        const { type, lines } = this;
-        this.lastId = this.id;
-        this.clear();
-        if (!lines.length) return;
-        let data = lines.join("\n");
-        try { data = JSON.parse(data); } catch { /* handed on as text */ }
-        this.onEvent({ id: this.lastId, type: type || "message", data });
-    }
+export function listen({ resource, signal, onEvent, onState = () => {} }) {
+    const listener = { resource, onEvent, onState };
+    listeners.add(listener);
+    signal.addEventListener("abort", () => listeners.delete(listener), { once: true });
+    session ||= start();
+    const { state } = session;
+    if (state) queueMicrotask(() => listeners.has(listener) && onState(state));
 }
 
-function pause(ms, signal) {
-    return new Promise((resolve) => {
-        const timer = setTimeout(resolve, ms);
-        signal.addEventListener("abort", () => { clearTimeout(timer); resolve(); }, { once: true });
+/* At signing out: lets go of the stream, or of the hope for it. */
+export function stopListening() {
+    if (!session) return;
+    session.stop.abort();
+    if (session.channel) session.channel.close();
+    session = null;
+}
+
+function hear(event) {
+    session.lastId = event.id;
+    for (const listener of [...listeners])
+        if (!listener.resource || listener.resource === subjectOf(event)) listener.onEvent(event);
+}
+
+function turn(state) {
+    session.state = state;
+    for (const listener of [...listeners]) listener.onState(state);
+}
+
+function start() {
+    const mine = { stop: new AbortController(), channel: null, lastId: null, state: null, leads: false };
+    const { signal } = mine.stop;
+    if (!navigator.locks || !globalThis.BroadcastChannel) {
+        queueMicrotask(() => lead(mine));
+        return mine;
+    }
+    mine.channel = new BroadcastChannel(NAME);
+    mine.channel.addEventListener("message", ({ data }) => told(mine, data));
+    mine.channel.postMessage({ ask: true });
+    navigator.locks.request(NAME, { signal }, () => lead(mine)).catch(() => {});
+    return mine;
+}
+
+/* What another tab says. */
+function told(mine, { event, state, ask }) {
+    if (session !== mine) return;
+    if (ask && mine.leads && mine.state) mine.channel.postMessage({ state: mine.state });
+    if (mine.leads) return;
+    if (event) hear(event);
+    if (state) turn(state);
+}
+
+/* Reads the stream until the session ends; the lock is ours as long. */
+function lead(mine) {
+    const tell = (message) => mine.channel && mine.channel.postMessage(message);
+    const live = () => session === mine && !mine.stop.signal.aborted;
+    mine.leads = true;
+    return follow({
+        after: mine.lastId, signal: mine.stop.signal,
+        onEvent: (event) => { if (live()) { tell({ event }); hear(event); } },
+        onState: (state) => { if (live()) { tell({ state }); turn(state); } },
     });
 }
 
-/* One connection, until it ends. */
-async function readStream({ resource, signal, onState }, parser) {
-    const headers = { Accept: "text/event-stream" };
-    if (parser.lastId !== null) headers["Last-Event-ID"] = parser.lastId;
-    const quiet = new AbortController();
-    const stop = () => quiet.abort();
-    signal.addEventListener("abort", stop, { once: true });
-    let timer = setTimeout(stop, SILENCE_MS);
-    try {
-        const response = await ask(withQuery("/v1/events", { resource }), { headers, signal: quiet.signal });
-        const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-        onState("live");
-        for (;;) {
-            const { value, done } = await reader.read();
-            if (done) return;
-            clearTimeout(timer);
-            timer = setTimeout(stop, SILENCE_MS);
-            parser.push(value);
-        }
-    } finally {
-        clearTimeout(timer);
-        signal.removeEventListener("abort", stop);
-    }
-}
-
-export async function listen(options) {
-    const { signal, onEvent, onState = () => {} } = options;
-    const parser = new EventParser(onEvent);
-    let failures = 0;
-    while (!signal.aborted) {
-        try {
-            await readStream({ ...options, onState: (s) => { failures = 0; onState(s); } }, parser);
-        } catch (error) {
-            if (error.status === 401 || error.status === 403) return;
-        }
-        if (signal.aborted) return;
-        onState("away");
-        const wait = Math.min(LONGEST_WAIT_MS, (parser.retry || 1000) * 2 ** failures++);
-        await pause(wait * (0.75 + Math.random() / 2), signal);
-        parser.rest = "";
-        parser.clear();
-    }
-}
+addEventListener("signedout", stopListening);

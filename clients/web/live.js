@@ -1,15 +1,15 @@
 /*
  * Resources that keep themselves current: read once, then told by events.
  *
- * The stream is opened before the list is read, so nothing falls between; applying an
- * event twice changes nothing.
+ * The stream is opened before the resource is read, which is read once more when the
+ * stream has surely begun, so nothing falls between; applying an event twice changes
+ * nothing.
  */
 import { all, get } from "./api.js";
-import { listen } from "./events.js";
+import { listen, subjectOf } from "./events.js";
 import { throttle } from "./dom.js";
 
-/* Whom an event is about. */
-export const subjectOf = (event) => event.data && (event.data.resource || event.data.subject || event.data.id);
+const SETTLED_MS = 500;
 
 /* Writes what an event says into its resource. True when it changed. */
 export function apply(item, event) {
@@ -22,6 +22,8 @@ export function apply(item, event) {
         if (event.type === "removal") item.removals = Math.max(item.removals || 0, data.ordinal);
     } else if (event.type === "validation") {
         item.validation_loss = data.loss;
+    } else if (event.type === "progress") {
+        item.progress = pick(data, ["done", "total", "unit"]);
     } else if (event.type === "start") {
         Object.assign(item, pick(data, ["tokens_planned"]));
     } else {
@@ -69,7 +71,7 @@ export function liveList({ path, prefix, signal, changed, onState, onEvent }) {
         },
         onState: (state) => {
             if (onState) onState(state);
-            if (state === "live" && lives++ > 0) again();
+            if (state === "live") setTimeout(again, lives++ ? 0 : SETTLED_MS);
         },
     });
     return { ready: read(), again: read };
@@ -94,7 +96,7 @@ export function liveItem({ path, id, signal, changed, onEvent, onState }) {
         },
         onState: (state) => {
             if (onState) onState(state);
-            if (state === "live" && lives++ > 0) again();
+            if (state === "live") setTimeout(again, lives++ ? 0 : SETTLED_MS);
         },
     });
     return { ready: read(), again: read };

@@ -10,6 +10,7 @@ import { token, dropToken, applyTheme, toggleTheme, isDark } from "./session.js"
 import { forgetOffers } from "./api.js";
 import { problemBox, heading } from "./common.js";
 import { drawBasket } from "./basket.js";
+import { stopListening } from "./events.js";
 
 const ROUTES = [
     [/^\/searches$/, "searches", "Searches"],
@@ -68,6 +69,7 @@ function drawBar(path) {
 
 function signOut() {
     dropToken();
+    stopListening();
     forgetOffers();
     go();
 }

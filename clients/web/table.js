@@ -41,7 +41,7 @@ export class Table {
         const parts = [h("label", { for: id }, "Filter"), query];
         if (choices) parts.push(h("label", { for: `${id}_2` }, choices.label),
             select([["", "All"], ...choices.options], place.get("state") || "", { id: `${id}_2`, on: { change: (e) => change("state", e.target.value) } }));
-        return h("div", { class: "controls", role: "search" }, parts);
+        return h("div", { class: "controls", role: "search", "aria-label": `Filter of ${this.options.label}` }, parts);
     }
 
     header(column) {

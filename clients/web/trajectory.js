@@ -6,7 +6,7 @@ import { get } from "./api.js";
 import { Replay } from "./replay.js";
 import { throttle } from "./dom.js";
 
-const PAGE = 500;
+const PAGE = 1000;
 
 export class Trajectory {
     /* changed(trajectory) when removals were added, at most ten times a second */
@@ -46,8 +46,9 @@ export class Trajectory {
     async architectureAt(ordinal) {
         const known = ordinal > 0 && this.removals[ordinal - 1].architecture;
         if (known) return known;
-        const ratio = ordinal === 0 ? 0 : 1 - this.replay.paramsAt(ordinal) / this.search.params_source;
-        const page = await get(`/v1/searches/${this.search.id}/shapes`, { ratios: String(ratio) }, this.signal);
+        const page = ordinal > 0
+            ? await get(`/v1/searches/${this.search.id}/trajectory`, { from_ordinal: ordinal, page_size: 1 }, this.signal)
+            : await get(`/v1/searches/${this.search.id}/shapes`, { ratios: "0" }, this.signal);
         return page.items[0].architecture;
     }
 }

@@ -85,11 +85,27 @@ class Browser:
     def url(self):
         return self._in_session("GET", "/url")
 
+    def new_tab(self):
+        """Opens a tab and works in it; returns its name for use()."""
+        name = self._in_session("POST", "/window/new", {"type": "tab"})["handle"]
+        self.use(name)
+        return name
+
+    def tab(self):
+        return self._in_session("GET", "/window")
+
+    def use(self, tab):
+        self._in_session("POST", "/window", {"handle": tab})
+
+    def close_tab(self, then):
+        self._in_session("DELETE", "/window")
+        self.use(then)
+
     def js(self, script, *args):
         """The value of a script's `return`; a promise is waited for."""
         return self._in_session("POST", "/execute/sync", {"script": script, "args": list(args)})
 
-    def wait(self, script, *args, seconds=10, what=None):
+    def wait(self, script, *args, seconds=40, what=None):
         """Runs the script until it returns something true, and returns that."""
         end, last = time.monotonic() + seconds, None
         while time.monotonic() < end:
@@ -105,7 +121,7 @@ class Browser:
     def text(self, selector="body"):
         return self.js("return document.querySelector(arguments[0])?.innerText ?? ''", selector)
 
-    def see(self, text, selector="body", seconds=10):
+    def see(self, text, selector="body", seconds=40):
         self.wait("return (document.querySelector(arguments[0])?.innerText ?? '').includes(arguments[1])", selector, text,
                   seconds=seconds, what=f"{text!r} in {selector}")
 

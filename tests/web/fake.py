@@ -232,6 +232,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.answer("GET", {})
 
+    def do_OPTIONS(self):
+        verbs = [verb for verb, pattern, _ in ROUTES if re.fullmatch(pattern, self.path) and self.path not in self.server.without]
+        self.send_response(204 if verbs else 404)
+        self.send_header("Allow", ", ".join([*verbs, "OPTIONS"]))
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
     def do_POST(self):
         data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         is_json = self.headers.get("Content-Type") == "application/json"
@@ -257,6 +264,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def static(self, path):
         root, library = self.server.root, "/usr/share/javascript/dygraphs"
+        if path == "/test/unit.js":
+            return self.reply(200, pathlib.Path(__file__).with_name("unit.js").read_bytes(), TYPES[".js"])
         name = "index.html" if path == "/" else path.removeprefix("/web/")
         file = pathlib.Path(library, name.removeprefix("lib/")) if name.startswith("lib/") else pathlib.Path(root, name)
         if ".." in name or not file.is_file():
@@ -271,20 +280,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.end_headers()
         self.close_connection = True
+        self.server.streams.add(self)
         try:
             self.wfile.write(b"retry: 200\n\n")
             self.wfile.flush()
             while not world.down and not self.server.ending:
                 with world.changed:
                     if len(world.events) <= at:
-                        world.changed.wait(0.2)
+                        world.changed.wait(0.5)
                     news, at = world.events[at:], len(world.events)
+                self.wfile.write(b": still here\n\n")
                 for i, about, kind, data in news:
                     if not subject or about == subject:
                         self.wfile.write(f"id: {i}\nevent: {kind}\ndata: {json.dumps(data)}\n\n".encode())
-                        self.wfile.flush()
+                self.wfile.flush()
         except OSError:
             pass
+        self.server.streams.discard(self)
 
 
 def page(items, query):
@@ -306,7 +318,9 @@ def one(collection):
 
 def trajectory(w, q, b, i):
     first = int(q.get("from_ordinal", 1))
-    return page([r for r in w.trajectories[i].removals if r["ordinal"] >= first], q)
+    status, answer = page(w.trajectories[i].removals[max(0, first - 1):], q)
+    answer["items"] = [{**r, "architecture": f"arch_{int(i[5:]) * 100000 + r['ordinal']}"} for r in answer["items"]]
+    return status, answer
 
 
 def shapes(w, q, b, i):
@@ -332,14 +346,14 @@ def architecture(w, q, b, i):
 
 def new_search(w, q, body):
     if not body.get("name"):
-        return problem(400, "input", "/name must have 1 to 200 characters", [{"pointer": "/name", "detail": "must have 1 to 200 characters"}])
+        return problem(422, "input", "/name must have 1 to 200 characters", [{"pointer": "/name", "detail": "must have 1 to 200 characters"}])
     s = body["source"].get("shape")
     if s and s["layers"][0]["q_heads"] % s["layers"][0]["kv_heads"]:
-        return problem(400, "input", "kv_heads does not divide q_heads", [{"pointer": "/source/shape/layers/0/kv_heads", "detail": "kv_heads 4 does not divide q_heads 6"}])
+        return problem(422, "input", "kv_heads does not divide q_heads", [{"pointer": "/source/shape/layers/0/kv_heads", "detail": "kv_heads 4 does not divide q_heads 6"}])
     if not isinstance(body["stop"].get("ratio", 0.5), (int, float)):
-        return problem(400, "input", "wrong stop", [{"pointer": "/stop/ratio", "detail": "must be a number"}])
+        return problem(422, "input", "wrong stop", [{"pointer": "/stop/ratio", "detail": "must be a number"}])
     if q.get("dry_run"):
-        return 200, {"estimate": {"memory_bytes": 98000000, "seconds": 200}}
+        return 200, {"dry_run": True, "params": 1, "tokens": 900000, "steps": 900, "memory_bytes": 98000000, "seconds": 200, "flops": 1, "flops_per_second": 1}
     w.posted.append(body)
     i = len(w.searches) + 1
     w.add_search(i, body["name"], "queued", Trajectory(s or make_shape(6, 192, 6, 6, 512), 0, i))
@@ -357,6 +371,11 @@ def act(w, q, b, kind, i, verb):
     return 202, item
 
 
+def drain(w, q, b, i, verb):
+    WORKERS[0]["draining"] = verb == "drain"
+    return 200, WORKERS[0]
+
+
 def new_run(w, q, body):
     w.posted.append(body)
     i = f"run_{len(w.runs) + 1}"
@@ -371,27 +390,22 @@ def new_comparison(w, q, body):
     return 201, w.comparisons[i]
 
 
-def openapi(w, q, b):
-    paths = {f"/v1/{c}/{{id}}/{v}": {"post": {}} for c in ("searches", "runs") for v in ("cancel", "pause", "resume")}
-    return 200, {"openapi": "3.1.0", "paths": {**paths, "/v1/comparisons/{id}/cancel": {"post": {}}, "/v1/searches": {"post": {"parameters": [{"name": "dry_run", "in": "query"}]}}}}
-
-
 def jobs(w):
-    return [{"id": s["job"], "kind": "search", "subject": s["id"], "state": s["state"], "attempt": 1, "worker": "w1", "heartbeat_at": None, "started_at": s["started_at"],
+    return [{"id": s["job"], "kind": "search", "resource": s["id"], "state": s["state"], "attempt": 1, "worker": "w1", "heartbeat_at": None, "started_at": s["started_at"],
              "finished_at": None, "reason": s["reason"]} for s in w.searches.values()]
 
 
-WORKERS = [{"id": "wrk_1", "name": "host-a:/var/lib/lathe", "host": "host-a", "backends": ["cpu", "ref"], "slots": 1, "draining": False, "seen_at": "2026-11-22T09:00:00Z"}]
+WORKERS = [{"id": "wrk_1", "name": "host-a:/var/lib/lathe", "host": "host-a", "backends": ["cpu", "ref"], "slots": 1, "busy": 1, "alive": True, "draining": False, "seen_at": "2026-11-22T09:00:00Z"}]
 ROUTES = [
-    ("GET", "/v1/openapi.json", openapi),
-    ("GET", "/v1/searches", listing(lambda w: list(w.searches.values()))), ("GET", "/v1/runs", listing(lambda w: list(w.runs.values()))),
-    ("GET", "/v1/comparisons", listing(lambda w: list(w.comparisons.values()))), ("GET", "/v1/datasets", listing(lambda w: w.datasets)),
+    ("GET", "/v1/searches", listing(lambda w: list(w.searches.values()))), ("GET", "/v1/runs", listing(lambda w: [{k: v for k, v in r.items() if k != "shape"} for r in w.runs.values()])),
+    ("GET", "/v1/comparisons", listing(lambda w: [{k: v for k, v in c.items() if k not in ("arms", "differences")} for c in w.comparisons.values()])), ("GET", "/v1/datasets", listing(lambda w: w.datasets)),
     ("GET", "/v1/models", listing(lambda w: w.models)), ("GET", "/v1/jobs", listing(jobs)), ("GET", "/v1/workers", listing(lambda w: WORKERS)),
     ("GET", r"/v1/searches/(\w+)", one("searches")), ("GET", r"/v1/runs/(\w+)", one("runs")), ("GET", r"/v1/comparisons/(\w+)", one("comparisons")),
     ("GET", r"/v1/searches/(\w+)/trajectory", trajectory), ("GET", r"/v1/searches/(\w+)/shapes", shapes),
     ("GET", r"/v1/(?:searches|runs)/(\w+)/metrics", metrics), ("GET", r"/v1/architectures/(\w+)", architecture),
     ("POST", "/v1/searches", new_search), ("POST", "/v1/runs", new_run), ("POST", "/v1/comparisons", new_comparison),
     ("POST", r"/v1/(searches|runs|comparisons)/(\w+)/(cancel|pause|resume)", act),
+    ("POST", r"/v1/workers/(\w+)/(drain|undrain)", drain),
     ("POST", "/v1/uploads", lambda w, q, b: (201, {"id": "upl_1", "bytes": b.get("bytes", 0), "sha256": "0" * 64})),
     ("POST", "/v1/datasets", lambda w, q, b: (w.posted.append(b), (201, {**w.datasets[0], "id": "data_3", "name": b["name"]}))[1]),
 ]
@@ -408,6 +422,8 @@ class Service:
         self.world = World(removals)
         self.server = Server(("127.0.0.1", port), Handler)
         self.server.world, self.server.root, self.server.ending = self.world, root, False
+        self.server.streams = set()
+        self.server.without = set()  # paths that this service does not have
         self.url = f"http://127.0.0.1:{self.server.server_port}/"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 

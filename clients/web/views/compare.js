@@ -72,6 +72,7 @@ function adder(ids, searches, place, redraw, signal) {
         event.preventDefault();
         try {
             const page = await get(`/v1/searches/${search.value}/shapes`, { ratios: String(ratio.value / 100) }, signal);
+            if (!page.items.length) return void notify("The search has not come so far.");
             const id = page.items[0].architecture;
             if (ids.includes(id)) return void notify(`${id} is there already.`);
             place.set("ids", [...ids, id].join(","));

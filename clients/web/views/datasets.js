@@ -9,8 +9,10 @@ import { badge, heading, section, askForm, notify } from "../common.js";
 import { count, bytes, ago, whole } from "../format.js";
 
 const created = { key: "created", label: "Created", opt: true, class: "when", value: (d) => d.created_at, mark: (d) => ago(d.created_at), cell: (d) => ago(d.created_at) };
-const state = { key: "state", label: "State", value: (d) => d.state, mark: (d) => `${d.state} ${d.reason || ""}`,
-    cell: (d) => [badge(d.state), d.reason ? h("p", { class: "hint" }, d.reason) : null] };
+const progress = (d) => (d.state === "running" && d.progress && d.progress.total
+    ? h("progress", { max: d.progress.total, value: d.progress.done, "aria-label": `${d.name}: ${d.progress.unit || "work"} done` }) : null);
+const state = { key: "state", label: "State", value: (d) => d.state, mark: (d) => `${d.state} ${d.reason || ""} ${d.progress ? d.progress.done : ""}`,
+    cell: (d) => [badge(d.state), progress(d), d.reason ? h("p", { class: "hint" }, d.reason) : null] };
 const name = (label) => ({ key: "name", label, head: true, value: (d) => d.name, cell: (d) => [d.name, h("span", { class: "id" }, d.id)] });
 
 const dataTable = (place) => new Table({

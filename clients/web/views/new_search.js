@@ -1,10 +1,10 @@
 /*
  * A new search. Each control names the part of the request that it fills (data-pointer),
- * so that what the service finds wrong stands at the control. With a service that checks
- * without starting (dry_run) this happens while the form is filled in.
+ * so that what the service finds wrong stands at the control. It is asked without starting
+ * anything (dry_run) while the form is filled in.
  */
 import { h, fill, labelled, select, debounce } from "../dom.js";
-import { all, post, offers } from "../api.js";
+import { all, post } from "../api.js";
 import { params, describe } from "../cost.js";
 import { heading, section, showFindings, clearFindings, notifyProblem } from "../common.js";
 import { count, bytes, duration, readCount } from "../format.js";
@@ -82,10 +82,9 @@ export function bodyOf(form) {
     };
 }
 
-/* What the server estimates, whatever of it there is. */
-function estimate(answer) {
-    const e = (answer && (answer.estimate || answer.feasibility)) || {};
-    return [e.memory_bytes && `${bytes(e.memory_bytes)} of memory`, e.seconds && `about ${duration(e.seconds)}`, e.tokens && `${count(e.tokens)} tokens`].filter(Boolean).join(" · ");
+/* What the service estimates: the time only after it has trained something. */
+function estimate(e) {
+    return [`${count(e.tokens)} tokens`, `${bytes(e.memory_bytes)} of memory`, e.seconds && `about ${duration(e.seconds)}`].filter(Boolean).join(" · ");
 }
 
 class Preview {
@@ -142,7 +141,6 @@ export async function show(page, { signal, pulse }) {
     form.append(section("Start", preview.line, preview.picture.canvas, preview.findings, h("div", { class: "buttons" }, button)));
     fill(page, heading("New search"), form);
     preview.draw();
-    const checks = await offers("POST", "/v1/searches?dry_run").catch(() => false);
     const check = debounce(async () => {
         try {
             const answer = await post("/v1/searches?dry_run=true", bodyOf(form), signal);
@@ -152,7 +150,7 @@ export async function show(page, { signal, pulse }) {
             if (error.status >= 400 && error.status < 500 && error.status !== 401) { clearFindings(form); preview.blame(error); }
         }
     }, 400);
-    form.addEventListener("input", () => { preview.draw(); if (checks) check(); });
+    form.addEventListener("input", () => { preview.draw(); check(); });
     form.addEventListener("submit", async (event) => {
         event.preventDefault();
         button.disabled = true;

@@ -15,10 +15,24 @@ const COSTS = {
 };
 const GROUPS = [["inherit", "Weights kept", "s1"], ["reinit", "Re-initialised", "s2"], ["front", "Front", "s4"]];
 
+const MOST = 500;
+
 async function points(signal) {
-    const { items } = await all("/v1/runs", { state: "succeeded" }, signal, 1000);
-    return items.filter((r) => Number.isFinite(r.validation_loss) && r.shape).map((run) =>
-        ({ run, totals: totalsOf(run.shape, (run.recipe && run.recipe.sequence_length) || 0), y: run.validation_loss }));
+    const { items } = await all("/v1/runs", { state: "succeeded" }, signal, MOST);
+    return items.filter((r) => Number.isFinite(r.validation_loss)).map((run) => ({ run, totals: { params: run.params }, y: run.validation_loss }));
+}
+
+/* Other costs than parameters need the shape, which a list comes without. */
+async function complete(list, signal) {
+    const todo = list.filter((p) => !p.whole);
+    const work = async () => {
+        for (let p = todo.shift(); p; p = todo.shift()) {
+            const run = await get(`/v1/runs/${p.run.id}`, {}, signal);
+            p.totals = totalsOf(run.shape, (run.recipe && run.recipe.sequence_length) || 0);
+            p.whole = true;
+        }
+    };
+    await Promise.all([work(), work(), work(), work()]);
 }
 
 function rowsOf(list, best) {
@@ -61,14 +75,15 @@ export async function show(page, { place, signal, pulse }) {
         xFormat: (v) => COSTS[cost][1](v), series: GROUPS.map(([, label, color]) => ({ label, color })),
         onPoint: (x, _, i) => { if (shown[i]) location.hash = `#/runs/${shown[i].run.id}`; } });
     charts.push(chart);
-    const draw = () => {
+    const draw = async () => {
+        if (cost !== "params") await complete(list, signal);
         shown = list.map((p) => ({ ...p, x: p.totals[cost] })).sort((a, b) => a.x - b.x);
         const best = front(shown);
         chart.set(rowsOf(shown, best));
         fill(box, best.length ? table(best, ...COSTS[cost]) : h("p", { class: "hint" }, "No run has finished yet."));
     };
-    const choice = select(Object.entries(COSTS).map(([k, [t]]) => [k, t]), cost, { id: "cost", on: { change: (e) => { cost = e.target.value; place.set("cost", cost); draw(); } } });
+    const choice = select(Object.entries(COSTS).map(([k, [t]]) => [k, t]), cost, { id: "cost", on: { change: (e) => { cost = e.target.value; place.set("cost", cost); draw().catch(notifyProblem); } } });
     fill(page, heading("Pareto"), section("Finished runs", h("div", { class: "controls" }, h("label", { for: "cost" }, "Cost"), choice),
         chart.element, h("h3", {}, "The front: nothing is smaller and better"), box), courseSection(searches, place, signal, charts));
-    draw();
+    await draw();
 }

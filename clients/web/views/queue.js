@@ -2,10 +2,10 @@
  * Jobs and the workers that do them. Jobs are read again when any of them moves.
  */
 import { h, fill, throttle } from "../dom.js";
-import { all } from "../api.js";
+import { all, post, offers } from "../api.js";
 import { listen } from "../events.js";
 import { Table } from "../table.js";
-import { badge, heading, link, section, STATES } from "../common.js";
+import { badge, heading, link, section, notifyProblem, STATES } from "../common.js";
 import { ago, duration } from "../format.js";
 
 const since = (j) => (j.started_at ? (Date.parse(j.finished_at || new Date()) - Date.parse(j.started_at)) / 1000 : null);
@@ -15,32 +15,46 @@ const jobTable = (place) => new Table({
         { key: "id", label: "Job", head: true, value: (j) => j.id },
         { key: "state", label: "State", value: (j) => j.state, cell: (j) => badge(j.state) },
         { key: "kind", label: "Kind", value: (j) => j.kind },
-        { key: "for", label: "For", value: (j) => j.subject || j.resource, cell: (_, v) => link(v) },
+        { key: "for", label: "For", value: (j) => j.resource, cell: (_, v) => link(v) },
         { key: "worker", label: "Worker", opt: true, value: (j) => j.worker || null },
         { key: "attempt", label: "Attempt", num: true, opt: true, value: (j) => j.attempt },
         { key: "beat", label: "Heartbeat", opt: true, class: "when", value: (j) => j.heartbeat_at, mark: (j) => ago(j.heartbeat_at), cell: (j) => ago(j.heartbeat_at) },
         { key: "took", label: "Time", num: true, opt: true, value: since, mark: (j) => duration(since(j)), cell: (j) => duration(since(j)) },
         { key: "reason", label: "Reason", opt: true, value: (j) => j.reason || null, class: "reason" },
     ],
-    id: (j) => j.id, place, sort: "-id", label: "Jobs", search: (j) => `${j.id} ${j.kind} ${j.subject || j.resource} ${j.reason || ""}`,
+    id: (j) => j.id, place, sort: "-id", label: "Jobs", search: (j) => `${j.id} ${j.kind} ${j.resource} ${j.reason || ""}`,
     choices: { label: "State", value: (j) => j.state, options: STATES }, empty: "No job yet.",
 });
 
+/* A draining worker takes no new jobs. */
+function drainButton(worker, changed) {
+    const verb = worker.draining ? "undrain" : "drain", box = h("div", { class: "verbs" });
+    const act = async (event) => {
+        event.target.disabled = true;
+        await post(`/v1/workers/${worker.id}/${verb}`).then(changed, notifyProblem);
+        event.target.disabled = false;
+    };
+    offers("POST", `/v1/workers/{id}/${verb}`).then((has) => has && fill(box,
+        h("button", { type: "button", class: "small quiet", "aria-label": `${worker.draining ? "Give new jobs to" : "Drain"} ${worker.name}`, on: { click: act } }, worker.draining ? "Take jobs" : "Drain")));
+    return box;
+}
+
 const nowhere = { get: () => null, set: () => {} };
-const workerTable = () => new Table({
+const workerTable = (changed) => new Table({
     columns: [
         { key: "name", label: "Worker", head: true, value: (w) => w.name || w.id },
         { key: "host", label: "Host", opt: true, value: (w) => w.host },
         { key: "backends", label: "Backends", value: (w) => (w.backends || []).join(", ") },
-        { key: "slots", label: "Slots", num: true, value: (w) => w.slots },
-        { key: "state", label: "State", value: (w) => w.state || (w.draining ? "draining" : "working") },
-        { key: "seen", label: "Seen", value: (w) => w.seen_at || w.heartbeat_at, mark: (w) => ago(w.seen_at || w.heartbeat_at), cell: (_, v) => ago(v) },
+        { key: "slots", label: "Busy", num: true, value: (w) => w.busy, mark: (w) => `${w.busy} ${w.slots}`, cell: (w) => `${w.busy ?? "–"} of ${w.slots}` },
+        { key: "state", label: "State", value: (w) => (w.alive === false ? "not heard of" : w.draining ? "draining" : "taking jobs") },
+        { key: "seen", label: "Seen", class: "when", value: (w) => w.seen_at, mark: (w) => ago(w.seen_at), cell: (_, v) => ago(v) },
+        { key: "do", label: "Do", sort: false, opt: true, value: (w) => w.draining, cell: (w) => drainButton(w, changed) },
     ],
     id: (w) => w.id, place: nowhere, sort: "name", label: "Workers", search: (w) => `${w.name} ${w.host}`, empty: "No worker has reported.",
 });
 
 export async function show(page, { place, signal, pulse }) {
-    const jobs = jobTable(place), workers = workerTable();
+    const jobs = jobTable(place), workers = workerTable(() => again());
     const read = async () => {
         const [j, w] = await Promise.all([all("/v1/jobs", {}, signal), all("/v1/workers", {}, signal)]);
         jobs.set(j.items, j.more);

@@ -59,7 +59,7 @@ export async function show(page, { id, signal, pulse }) {
     const text = JSON.stringify(item.shape, null, 2);
     fill(page, heading(item.name || item.id, state, actions), reason,
         h("dl", { class: "stats" }, stat("Weights", item.init === "inherit" ? "kept" : "from scratch"), stat("Architecture", link(item.architecture)), stat("Parameters", whole(item.params)),
-            stat("Validation loss", values.valid), stat("Loss", values.loss), stat("Tokens", values.tokens), stat("Tokens/s", values.speed), stat("ETA", values.eta), stat("Seed", String(item.seed ?? "–")), stat("Data set", link(item.dataset))),
+            stat("Validation loss", values.valid), stat("Loss", values.loss), stat("Tokens", values.tokens), stat("Tokens/s", values.speed), stat("ETA", values.eta), stat("Seed", String(item.seed ?? "–")), item.comparison ? stat("Comparison", link(item.comparison)) : null, stat("Data set", link(item.dataset))),
         section("Curves", curves.chart.element),
         section("Shape", item.shape ? [h("p", {}, describe(item.shape)), h("details", { class: "numbers" }, h("summary", {}, "As JSON"), copyButton(() => text), h("pre", { tabindex: "0", role: "region", "aria-label": "Shape as JSON" }, text))] : null));
     await curves.read(id, signal);

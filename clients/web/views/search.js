@@ -71,7 +71,9 @@ export async function show(page, { id, place, signal, pulse }) {
         },
         changed: (item) => {
             if (head) head.draw(item);
-            if (trajectory) Object.assign(trajectory.search, item);
+            if (!trajectory) return;
+            Object.assign(trajectory.search, item);
+            if (item.removals > trajectory.replay.length) trajectory.read().catch(() => {});
         },
         onEvent: (event) => {
             if (trajectory) trajectory.hear(event);
