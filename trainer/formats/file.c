@@ -216,11 +216,13 @@ enum status file_digest(const char *path, uint64_t *size, char sha256[HASH_HEX],
 
 enum status path_join(char out[PATH_ROOM], const char *dir, const char *name, struct error *err)
 {
-    size_t n = strlen(dir);
-    const char *slash = n && dir[n - 1] == '/' ? "" : "/";
-    if (n + strlen(name) + 2 > PATH_ROOM)
+    size_t n = strlen(dir), m = strlen(name);
+    size_t slash = n && dir[n - 1] == '/' ? 0 : 1;
+    if (n + slash + m >= PATH_ROOM)
         return fail(err, E_LIMIT, "a path below %.80s... is too long", dir);
-    snprintf(out, PATH_ROOM, "%s%s%s", dir, slash, name);
+    memcpy(out, dir, n);
+    memset(out + n, '/', slash);
+    memcpy(out + n + slash, name, m + 1);
     return OK;
 }
 
