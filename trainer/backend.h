@@ -95,6 +95,13 @@ struct adamw {
     int n_sums;
 };
 
+/* What a student learns from: (1 - weight) cross-entropy + weight T^2 KL(p || q), where p and q are
+ * the softmax of the teacher's and of the student's logits, each divided by the temperature T
+ * (Hinton, Vinyals, Dean 2015). */
+struct distill {
+    double weight, temperature;
+};
+
 struct attention_shape {
     int batch, time, q_heads, kv_heads, head_dim; /* kv_heads divides q_heads */
 };
@@ -185,6 +192,11 @@ struct backend {
      * otherwise their contents are unspecified afterwards. */
     void (*cross_entropy)(struct backend *be, struct view losses, struct view logits,
                           struct view targets, double scale);
+
+    /* The same with the mixture of struct distill for a loss; `teacher` (N, V) is not changed. NULL
+     * in a backend that cannot. */
+    void (*distill)(struct backend *be, struct view losses, struct view logits, struct view teacher,
+                    struct view targets, struct distill d, double scale);
 
     /* Sum of squares of the gradients of all params. */
     double (*sum_squares)(struct backend *be, struct block *grads, const struct param *param,

@@ -57,6 +57,7 @@ enum status backend_cpu(struct backend **out, int threads, struct error *err)
     openblas_set_num_threads(1);
     omp_set_dynamic(0); /* a smaller team than asked for would change the pieces */
     host_memory_functions(be);
+    be->distill = host_distill;
     cpu_linear_functions(be);
     cpu_layer_functions(be);
     cpu_attention_functions(be);

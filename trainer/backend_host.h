@@ -31,6 +31,10 @@ static inline double *host_sums(struct block *block) { return block->bytes; }
 /* Fills in the memory functions of the table. */
 void host_memory_functions(struct backend *be);
 
+/* The distill of the table, rows shared among the backend's threads. */
+void host_distill(struct backend *be, struct view losses, struct view logits, struct view teacher,
+                  struct view targets, struct distill d, double scale);
+
 /* Bytes that can be had now: the smaller of the machine's and the control group's. */
 size_t host_bytes_available(void);
 

@@ -21,6 +21,7 @@ enum status backend_ref(struct backend **out, int threads, struct error *err)
     be->logits_at_once = 2 << 20;
     be->close = ref_close;
     host_memory_functions(be);
+    be->distill = host_distill;
     ref_layer_functions(be);
     ref_attention_functions(be);
     ref_step_functions(be);

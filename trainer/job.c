@@ -68,6 +68,16 @@ static void read_data(struct job_data *data, struct field *job)
     field_end(&f);
 }
 
+static void read_teacher(struct job_teacher *teacher, struct field *job)
+{
+    struct field f;
+    if (!field_object(job, "teacher", &f)) return;
+    read_text(&f, "path", teacher->path, sizeof teacher->path);
+    teacher->distill.weight = field_double_or(&f, "weight", 0, 1, 0.5);
+    teacher->distill.temperature = field_double_or(&f, "temperature", 0.01, 100, 2);
+    field_end(&f);
+}
+
 /* ---- how --------------------------------------------------------------------------------- */
 
 static void read_recipe(struct recipe *r, struct field *job)
@@ -123,6 +133,7 @@ static void read_training(struct job *job, struct field *root)
 {
     struct field f;
     read_model(&job->model, root);
+    read_teacher(&job->teacher, root);
     read_data(&job->data, root);
     read_recipe(&job->recipe, root);
     read_every(job, root);
@@ -256,6 +267,7 @@ static char *identity_of(const json_t *json)
     if (steered) json_object_set(copy, "validation", json_object_get(json, "validation"));
     json_object_del(json_object_get(copy, "model"), "path");
     json_object_del(json_object_get(copy, "model"), "name");
+    json_object_del(json_object_get(copy, "teacher"), "path");
     json_object_del(json_object_get(copy, "data"), "path");
     char *text = json_dumps(copy, JSON_COMPACT | JSON_SORT_KEYS);
     json_decref(copy);

@@ -28,6 +28,8 @@
  *                 "decay_fraction": 0.2, "min_lr_ratio": 0, "weight_decay": 0.1,
  *                 "beta1": 0.9, "beta2": 0.95, "epsilon": 1e-8, "clip_norm": 1.0,
  *                 "recompute": false},
+ *      "teacher": {"path": "/folder", "weight": 0.5, "temperature": 2},   may be left out: what
+ *                                     the model learns from besides the text (struct distill)
  *      "budget": {"tokens": N},       rounded up to whole steps; of a search: for the
  *                                     source, before the warm-up, and 0 is allowed
  *      "search": {...},               search_options.h; kind search only. The learning
@@ -66,6 +68,11 @@ struct job_model {
     char path[PATH_ROOM];
 };
 
+struct job_teacher {
+    char path[PATH_ROOM]; /* "": none */
+    struct distill distill;
+};
+
 struct job_data {
     char path[PATH_ROOM];
     struct by_domain {
@@ -83,6 +90,7 @@ struct job {
     bool dry_run;
 
     struct job_model model;
+    struct job_teacher teacher;
     struct job_data data;
     struct recipe recipe;
     int64_t budget_tokens;

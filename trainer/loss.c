@@ -62,16 +62,30 @@ static void chunk_backward(struct model *model, struct view d_logits, int from, 
                                       view_rows(at->norm, from, d_logits.rows), add || from);
 }
 
+/* Losses of a chunk; its logits become their gradient. */
+static void chunk_loss(struct model *model, struct view logits, int from, double scale)
+{
+    struct activations *at = model->at;
+    struct view losses = part(at->losses, from, logits.rows);
+    struct view targets = part(at->targets, from, logits.rows);
+    if (model->teacher)
+        model->be->distill(model->be, losses, logits,
+                           chunk_logits(model->teacher, from, logits.rows), targets, model->distill,
+                           scale);
+    else
+        model->be->cross_entropy(model->be, losses, logits, targets, scale);
+}
+
 void loss_backward(struct model *model, double scale, bool add)
 {
     struct activations *at = model->at;
     struct backend *be = model->be;
     final_norm(model);
+    if (model->teacher) final_norm(model->teacher);
     for (int from = 0, rows; from < at->rows; from += rows) {
         rows = chunk_rows(at, from);
         struct view logits = chunk_logits(model, from, rows);
-        be->cross_entropy(be, part(at->losses, from, rows), logits, part(at->targets, from, rows),
-                          scale);
+        chunk_loss(model, logits, from, scale);
         chunk_backward(model, logits, from, add);
     }
     be->zero(be, at->d_x);

@@ -46,6 +46,8 @@ struct model {
     struct param *param;    /* one per slot, for the optimizer; follows the current shape */
     struct activations *at; /* where this call's activations lie (activations.h) */
     float *losses;          /* host memory for one loss per row */
+    struct model *teacher;  /* borrowed; NULL: none (model_set_teacher) */
+    struct distill distill;
 };
 
 /* What model_open would allocate, exactly, without allocating. */
@@ -94,6 +96,12 @@ double model_loss(struct model *model, const struct model_batch *batch, int64_t 
  * micro-batch of a step (gradients are written, not added to). Returns the unscaled sum. */
 double model_gradient(struct model *model, const struct model_batch *batch, double loss_scale,
                       bool add);
+
+/* From now on model_gradient's loss is the mixture of backend.h's struct distill; model_loss stays
+ * cross-entropy. The teacher is open on the same backend for batches of the same size, and
+ * outlives the model. E_INPUT when the vocabularies differ or the backend cannot. */
+enum status model_set_teacher(struct model *model, struct model *teacher, struct distill distill,
+                              struct error *err);
 
 /* The logits of the batch, (batch*time, vocab_size), in host memory. For verify and tests. */
 void model_logits(struct model *model, const struct model_batch *batch, float *to);

@@ -23,8 +23,8 @@ static void begin(struct model *model, const struct model_batch *batch)
     struct activations_blocks blocks = { model->activations, model->floats, model->ids };
     enum activations_keep keep = model->at->keep;
     check_batch(model, batch);
-    activations_place(model->at, model_shape(model), blocks, model->be, batch->batch,
-                      batch->time, model->options.sequence_length, keep);
+    activations_place(model->at, model_shape(model), blocks, model->be, batch->batch, batch->time,
+                      model->options.sequence_length, keep);
     model->be->upload_ids(model->be, model->at->ids, batch->ids);
     if (batch->targets) model->be->upload_ids(model->be, model->at->targets, batch->targets);
 }
@@ -77,11 +77,32 @@ double model_gradient(struct model *model, const struct model_batch *batch, doub
                       bool add)
 {
     assert(model->options.train);
+    if (model->teacher) {
+        begin(model->teacher, batch);
+        forward(model->teacher);
+    }
     begin(model, batch);
     forward(model);
     loss_backward(model, loss_scale, add);
     backward(model, add);
     return sum_losses(model);
+}
+
+enum status model_set_teacher(struct model *model, struct model *teacher, struct distill distill,
+                              struct error *err)
+{
+    int mine = model_shape(model)->vocab_size, other = model_shape(teacher)->vocab_size;
+    if (!model->be->distill)
+        return fail(err, E_INPUT, "backend %s cannot distill", model->be->name);
+    if (mine != other)
+        return fail(err, E_INPUT, "the teacher's vocabulary has %d tokens, the model's %d", other,
+                    mine);
+    assert(teacher->be == model->be);
+    assert(teacher->options.batch_size == model->options.batch_size);
+    assert(teacher->options.sequence_length == model->options.sequence_length);
+    model->teacher = teacher;
+    model->distill = distill;
+    return OK;
 }
 
 void model_logits(struct model *model, const struct model_batch *batch, float *to)

@@ -5,16 +5,37 @@
 #include "trainer/model.h"
 #include "trainer/run.h"
 
-static enum status source_of(const struct job *job, struct shape *out, struct error *err)
+static enum status shape_at(const char *path, struct shape *out, struct error *err)
 {
     struct weights *w;
-    if (job->model.has_shape) {
-        *out = job->model.shape;
-        return OK;
-    }
-    if (weights_open(&w, job->model.path, err)) return fail_in(err, "model/path");
+    TRY(weights_open(&w, path, err));
     *out = w->shape;
     weights_close(w);
+    return OK;
+}
+
+static enum status source_of(const struct job *job, struct shape *out, struct error *err)
+{
+    if (!job->model.has_shape)
+        return shape_at(job->model.path, out, err) ? fail_in(err, "model/path") : OK;
+    *out = job->model.shape;
+    return OK;
+}
+
+/* Adds what the teacher takes, if there is one. */
+static enum status measure_teacher(const struct job *job, const struct backend *be,
+                                   struct model_bytes *bytes, struct error *err)
+{
+    struct model_options options = { job->recipe.batch_size, job->recipe.sequence_length, false,
+                                     false };
+    struct model_bytes more;
+    struct shape shape;
+    if (!*job->teacher.path) return OK;
+    if (shape_at(job->teacher.path, &shape, err)) return fail_in(err, "teacher/path");
+    TRY(model_measure(&more, be, &shape, &options, err));
+    bytes->weights += more.weights;
+    bytes->activations += more.activations;
+    bytes->total += more.total;
     return OK;
 }
 
@@ -37,7 +58,7 @@ static enum status measure(const struct job *job, const struct shape *source,
     const struct recipe *r = &job->recipe;
     struct model_options options = { r->batch_size, r->sequence_length, true, r->recompute };
     TRY(backend_open(&be, job->backend, job->threads, err));
-    model_measure(bytes, be, source, &options, err);
+    if (!model_measure(bytes, be, source, &options, err)) measure_teacher(job, be, bytes, err);
     backend_close(be);
     return err->status;
 }

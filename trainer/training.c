@@ -89,6 +89,20 @@ static enum status allocate(struct training *t, const struct shape *current, str
     return saliency_open(&t->saliency, t->model, t->job->search.space.head_unit, err);
 }
 
+static enum status open_teacher(struct training *t, struct error *err)
+{
+    const struct recipe *r = &t->job->recipe;
+    const struct job_teacher *teacher = &t->job->teacher;
+    struct model_options options = { r->batch_size, r->sequence_length, false, false };
+    struct weights *w;
+    if (weights_open(&w, teacher->path, err)) return err->status;
+    if (!model_open(&t->teacher, t->be, &w->shape, &w->shape, &options, err) &&
+        !model_folder_read(t->teacher, w, err))
+        model_set_teacher(t->model, t->teacher, teacher->distill, err);
+    weights_close(w);
+    return err->status;
+}
+
 static enum status start_fresh(struct training *t, struct weights *weights, struct error *err)
 {
     TRY(allocate(t, &t->source, err));
@@ -235,6 +249,7 @@ static enum status open_parts(struct training *t, struct weights **weights, stru
     if (training_is_search(t)) TRY(open_search(t, err));
     TRY(backend_open(&t->be, t->job->backend, t->job->threads, err));
     TRY(start_or_resume(t, *weights, err));
+    if (*t->job->teacher.path && open_teacher(t, err)) return fail_in(err, "teacher/path");
     t->total_steps = training_is_search(t) ? search_steps_planned(&t->search)
                                            : recipe_steps(&t->job->recipe, t->job->budget_tokens);
     t->lr = t->job->recipe.lr;
@@ -258,6 +273,7 @@ void training_close(struct training *t)
 {
     saliency_close(t->saliency);
     model_close(t->model);
+    model_close(t->teacher);
     backend_close(t->be);
     dataset_close(&t->ds);
     if (training_is_search(t)) {

@@ -31,7 +31,7 @@ struct training {
     struct mixture mixture;
     bool can_validate; /* the dataset has a validation split */
     struct shape source; /* capacity: of the model at step 0 */
-    struct model *model;
+    struct model *model, *teacher; /* the second NULL without one */
     int max_position; /* for config.json */
     struct lr_schedule lr;
 

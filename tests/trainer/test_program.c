@@ -62,8 +62,9 @@ static void test_refusals(void)
     ends(small_job("train", "bad", MODEL,
                    ",\"budget\":{\"tokens\":64000000},\"dry_run\":true,\"x\":0" EVERY),
          2, "input", "x: is not");
-    ends(small_job("search", "bad", MODEL,
-                   ",\"budget\":{\"tokens\":0},\"search\":{\"stop\":{\"ratio\":0.5},\"update\":\"obs\"}"),
+    ends(small_job(
+             "search", "bad", MODEL,
+             ",\"budget\":{\"tokens\":0},\"search\":{\"stop\":{\"ratio\":0.5},\"update\":\"obs\"}"),
          2, "input", "search/update: this trainer computes none");
     ends(small_job("search", "bad", MODEL,
                    ",\"budget\":{\"tokens\":0},\"search\":{\"stop\":{\"ratio\":0.5},"
@@ -182,6 +183,30 @@ static void test_inherit(const char *snapshot)
     CHECK(first > 0 && first < 5.2, "first loss %g; a random model's is about 5.55", first);
     CHECK(!access(at("inherit/result/tokenizer.json"), F_OK), "no tokenizer beside the model");
     program_release(&p);
+}
+
+/* With a teacher the loss that is told is the mixture's, and memory for it is counted. */
+static void test_teacher(const char *snapshot)
+{
+    char more[1024], dry[1100];
+    struct program p, estimate;
+    snprintf(more, sizeof more,
+             ",\"teacher\":{\"path\":\"%s/%s\",\"weight\":1,\"temperature\":1}" TRAIN, world,
+             snapshot);
+    snprintf(dry, sizeof dry, ",\"dry_run\":true%s", more);
+    CHECK_INT(program_run(&p, small_job("train", "student", MODEL, more)), 0);
+    CHECK_INT(program_run(&estimate, small_job("train", "student2", MODEL, dry)), 0);
+    CHECK_INT(event_int(program_last(&estimate, "estimate"), "bytes"),
+              event_int(program_last(&p, "start"), "bytes"));
+    json_t *done = program_last(&p, "done");
+    CHECK(event_number(done, "loss") < 1.5, "the student does not follow: KL %g",
+          event_number(done, "loss"));
+    CHECK(event_number(done, "validation_loss") > 2, "validation is not cross-entropy");
+    program_release(&p);
+    program_release(&estimate);
+    snprintf(more, sizeof more, ",\"teacher\":{\"path\":\"/nowhere\"}" TRAIN);
+    ends(small_job("train", "student3", MODEL, more), 2, "missing",
+         "teacher/path: cannot open /nowhere");
 }
 
 /* ---- interruptions
@@ -313,6 +338,7 @@ int main(void)
     char last[256];
     test_search("uniform", SEARCH("uniform"), last);
     test_inherit(last);
+    test_teacher(last);
     test_search("perlayer", SEARCH("per_layer"), last);
     test_import(last);
     test_terminate();
