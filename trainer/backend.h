@@ -11,7 +11,8 @@
  * the grain of an operation of the paper:
  *
  *     ref   plain loops with double sums: the meaning of every operation
- *     cpu   OpenBLAS for the matmuls, one OpenMP team for everything
+ *     cpu   one OpenMP team for everything; matmuls by our own AVX-512 kernels, or by
+ *           OpenBLAS where the processor has none. cpu-blas always takes OpenBLAS
  *     cuda  linked in when built with LATHE_CUDA; otherwise backend_open says so.
  *           cuda-f32 is the same in float32 throughout, for checks
  *
@@ -39,8 +40,8 @@
  *
  * Order of execution is the order of the calls; a backend may run behind the
  * caller, and `download`, `sum_squares` and `finish` wait for it. Calls come from
- * one thread at a time. Same backend, same number of threads, same calls: the
- * same bits.
+ * one thread at a time. Same backend, same calls: the same bits (cpu:
+ * with any number of threads).
  */
 
 struct block;
@@ -152,7 +153,7 @@ struct backend {
                              struct view out, struct view d_out, struct view inp, struct view gain,
                              struct view rstd, bool add);
 
-    /* Each of the n projections of the same inp (N, K). */
+    /* Each of the n (at most 3) projections of the same inp (N, K). */
     void (*linear_forward)(struct backend *be, const struct projection *p, int n, struct view inp);
     /* d_inp (N, K) = sum of d_out_i @ weight_i; p[i].out is d_out_i, bias and base are not looked
      * at. */
@@ -214,6 +215,7 @@ void backend_close(struct backend *be); /* NULL is fine; every block must be rel
 /* What backend_open looks up; one file each. */
 enum status backend_ref(struct backend **out, int threads, struct error *err);
 enum status backend_cpu(struct backend **out, int threads, struct error *err);
+enum status backend_cpu_blas(struct backend **out, int threads, struct error *err);
 enum status backend_cuda(struct backend **out, int threads, struct error *err);
 enum status backend_cuda_f32(struct backend **out, int threads, struct error *err);
 

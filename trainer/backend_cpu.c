@@ -2,7 +2,6 @@
 #include "trainer/backend_host.h"
 
 #include <cblas.h>
-#include <omp.h>
 #include <stdlib.h>
 
 enum { MAX_THREADS = 1024 };
@@ -27,8 +26,8 @@ float *cpu_scratch(struct backend *be, size_t n)
 double *cpu_sums(struct backend *be, size_t n)
 {
     struct cpu *cpu = be->state;
-    cpu->sums = grow(cpu->sums, &cpu->n_sums, n * (size_t)be->threads, sizeof(double));
-    memset(cpu->sums, 0, n * (size_t)be->threads * sizeof(double));
+    cpu->sums = grow(cpu->sums, &cpu->n_sums, n, sizeof(double));
+    memset(cpu->sums, 0, n * sizeof(double));
     return cpu->sums;
 }
 
@@ -41,21 +40,22 @@ static void cpu_close(struct backend *be)
     free(be);
 }
 
-enum status backend_cpu(struct backend **out, int threads, struct error *err)
+static enum status open_with(struct backend **out, const char *name, const struct gemm *gemm,
+                             int threads, struct error *err)
 {
     if (threads < 1 || threads > MAX_THREADS)
         return fail(err, E_INPUT, "%d threads, outside 1..%d", threads, MAX_THREADS);
     struct backend *be = calloc(1, sizeof *be);
     struct cpu *cpu = calloc(1, sizeof *cpu);
     if (!be || !cpu) abort();
-    be->name = "cpu";
+    cpu->gemm = gemm;
+    be->name = name;
     be->threads = threads;
     be->multiple = 16;            /* a cache line of floats */
     be->logits_at_once = 2 << 20; /* 8 MB: stays in the cache */
     be->close = cpu_close;
     be->state = cpu;
     openblas_set_num_threads(1);
-    omp_set_dynamic(0); /* a smaller team than asked for would change the pieces */
     host_memory_functions(be);
     be->distill = host_distill;
     cpu_linear_functions(be);
@@ -64,4 +64,15 @@ enum status backend_cpu(struct backend **out, int threads, struct error *err)
     cpu_step_functions(be);
     *out = be;
     return OK;
+}
+
+enum status backend_cpu(struct backend **out, int threads, struct error *err)
+{
+    const struct gemm *own = gemm_avx512();
+    return open_with(out, "cpu", own ? own : gemm_blas(), threads, err);
+}
+
+enum status backend_cpu_blas(struct backend **out, int threads, struct error *err)
+{
+    return open_with(out, "cpu-blas", gemm_blas(), threads, err);
 }

@@ -3,37 +3,50 @@
 
 #include <string.h>
 #include "trainer/backend.h"
+#include "trainer/backend_cpu_gemm.h"
 
 /*
- * Inside the cpu backend. One OpenMP team of be->threads runs every operation;
- * OpenBLAS is kept at one thread and called from inside the team, each member on
- * its own piece (two pools of threads would fight for the cores). Pieces are
- * fixed by the number of threads alone, so the same number gives the same bits.
+ * Inside the cpu backend. One OpenMP team of be->threads runs every operation; a
+ * matrix product runs on one thread, each member of the team on pieces of its own
+ * (OpenBLAS is kept at one thread: two pools would fight for the cores).
+ *
+ * What is added up in which order depends on the sizes alone, never on the number of
+ * threads or on who was faster: results have the same bits with any number of threads.
+ * Work is therefore cut by size, members take the next piece when they are free, and
+ * sums over rows are kept per part of the rows and added in the order of the parts.
  */
+enum { CPU_PARTS = 16, CPU_ROWS = 16 }; /* parts of a sum; rows taken at a time by the rest */
+
 struct cpu {
-    float *scratch; /* threads * scratch_floats */
+    const struct gemm *gemm;
+    float *scratch;
     size_t scratch_floats;
-    double *sums; /* threads * n_sums, saliency of each member */
+    double *sums;
     size_t n_sums;
 };
 
-/* At least n floats for each thread; thread i's start at the result + i * n. Contents are
- * unspecified. Call before the parallel region. */
+static inline const struct gemm *cpu_gemm(const struct backend *be)
+{
+    return ((const struct cpu *)be->state)->gemm;
+}
+
+/* At least n floats for each thread, n a multiple of 16; thread i's start at the result + i * n, on
+ * a 64-byte boundary. Contents are unspecified. Call before the parallel region; the next call
+ * may move it. */
 float *cpu_scratch(struct backend *be, size_t n);
 
-/* The same in doubles, zeroed. */
+/* n doubles, zeroed. */
 double *cpu_sums(struct backend *be, size_t n);
 
-/* The part of 0..n that member i of `of` works on, cut at multiples of `grain`. */
+/* Part i of CPU_PARTS of 0..n. */
 struct cpu_range {
     int from, to;
 };
 
-static inline struct cpu_range cpu_share(int n, int grain, int i, int of)
+static inline struct cpu_range cpu_part(int n, int i)
 {
-    int64_t units = (n + grain - 1) / grain;
-    int64_t from = units * i / of * grain, to = units * (i + 1) / of * grain;
-    return (struct cpu_range){ (int)(from < n ? from : n), (int)(to < n ? to : n) };
+    return (struct cpu_range){ (int)((int64_t)n * i / CPU_PARTS),
+                               (int)((int64_t)n * (i + 1) / CPU_PARTS) };
 }
 
 /* e^x to about 1e-7 relative, in a form that compilers turn into vector code: x = n ln 2 + r with

@@ -1,52 +1,45 @@
 #include "trainer/backend_cpu.h"
 #include "trainer/backend_host.h"
 
-#include <cblas.h>
 #include <math.h>
 #include <omp.h>
 
 /*
- * Causal attention by blocks of ROWS query positions of one head: a block looks
- * at all keys up to its last row, so its scores take (ROWS, T) per thread and
- * never (T, T), and what lies above the diagonal is skipped except inside the
- * last block of keys.
+ * Causal attention by strips of ROWS query positions of one head: a strip looks at all
+ * keys up to its last row, so its scores take (ROWS, T) per thread and never (T, T),
+ * and next to nothing above the diagonal is computed.
  *
- * Blocks are items in a fixed order, each costing as many units as it sees
- * blocks of keys; a member of the team takes a run of items of equal cost.
- * On the way back the order is by KV head, so that the sums d_k and d_v of
- * almost every KV head belong to one member; a member whose run starts inside a
- * KV head keeps its share of that one apart, and the shares are added at the end.
+ * The keys and values of a KV head are packed once for all strips of all its query
+ * heads. The unit of work is a KV head of a sequence; where there are few of those,
+ * each is cut into `splits` shares of equal cost (a strip costs as much as it sees
+ * strips of keys). Shares of a KV head keep their sums d_k and d_v apart, and these
+ * are added in order at the end.
  */
-enum { ROWS = 64 };
+enum { ROWS = 48, ENOUGH_SHARES = 12 };
 
 struct job {
+    const struct gemm *gemm;
     struct view q, k, v, out, lse;
     struct view d_q, d_k, d_v, d_out;
     struct attention_shape s;
     float scale;
-    int n_blocks;
+    int n_strips, splits;
+    int ld; /* of a strip's scores */
 };
 
-struct item {
+struct strip {
     int b, h, kv, from, rows, keys; /* query rows from..from+rows-1 see keys 0..keys-1 */
 };
 
-static struct job job_of(struct attention_shape s)
+static struct job job_of(const struct backend *be, struct attention_shape s)
 {
-    return (struct job){ .s = s,
+    int pairs = s.batch * s.kv_heads;
+    return (struct job){ .gemm = cpu_gemm(be),
+                         .s = s,
                          .scale = (float)(1 / sqrt(s.head_dim)),
-                         .n_blocks = (s.time + ROWS - 1) / ROWS };
-}
-
-static struct item item_of(const struct job *j, int b, int h, int block)
-{
-    int from = block * ROWS, to = from + ROWS < j->s.time ? from + ROWS : j->s.time;
-    return (struct item){ b, h, h / (j->s.q_heads / j->s.kv_heads), from, to - from, to };
-}
-
-static int64_t head_cost(const struct job *j)
-{
-    return (int64_t)j->n_blocks * (j->n_blocks + 1) / 2;
+                         .n_strips = (s.time + ROWS - 1) / ROWS,
+                         .splits = (ENOUGH_SHARES + pairs - 1) / pairs,
+                         .ld = (s.time + 15) / 16 * 16 };
 }
 
 static float *at(struct view x, const struct job *j, int b, int row, int head)
@@ -54,119 +47,150 @@ static float *at(struct view x, const struct job *j, int b, int row, int head)
     return host_row(x, b * j->s.time + row) + head * j->s.head_dim;
 }
 
-/* out (M, N) = alpha * a (M, K) @ b (N, K)^T */
-static void gemm_nt(int M, int N, int K, float alpha, const float *a, int lda, const float *b,
-                    int ldb, float *out, int ldo)
+static float *row_of(float *scores, const struct job *j, int r)
 {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, M, N, K, alpha, a, lda, b, ldb, 0, out,
-                ldo);
+    return scores + (size_t)r * (size_t)j->ld;
 }
 
-/* out (M, N) = a (M, K) @ b (K, N) */
-static void gemm_nn(int M, int N, int K, const float *a, int lda, const float *b, int ldb,
-                    float *out, int ldo)
+static struct strip strip_of(const struct job *j, int pair, int head, int number)
 {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, M, N, K, 1, a, lda, b, ldb, 0, out, ldo);
+    int b = pair / j->s.kv_heads, kv = pair % j->s.kv_heads, from = number * ROWS;
+    int to = from + ROWS < j->s.time ? from + ROWS : j->s.time;
+    return (struct strip){ b, kv * (j->s.q_heads / j->s.kv_heads) + head, kv, from, to - from, to };
 }
 
-/* out (M, N) += a (K, M)^T @ b (K, N) */
-static void gemm_tn_add(int M, int N, int K, const float *a, int lda, const float *b, int ldb,
-                        float *out, int ldo)
+/* Calls `visit` for the strips of share number `share`; the shares of all KV heads are laid end to
+ * end, and inside a KV head strips go by query head, then by position. */
+static void each_strip(const struct job *j, int share, void *desk,
+                       void (*visit)(const struct job *j, struct strip s, void *desk))
 {
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, M, N, K, 1, a, lda, b, ldb, 1, out, ldo);
+    int pair = share / j->splits, part = share % j->splits, group = j->s.q_heads / j->s.kv_heads;
+    int64_t total = (int64_t)group * j->n_strips * (j->n_strips + 1) / 2, cost = 0;
+    int64_t from = total * part / j->splits, to = total * (part + 1) / j->splits;
+    for (int head = 0; head < group; head++)
+        for (int number = 0; number < j->n_strips; cost += ++number)
+            if (cost >= from && cost < to) visit(j, strip_of(j, pair, head, number), desk);
 }
 
-/* p = exp(score - most), zero from `seen` on; returns the sum. */
-static float softmax_row(float *restrict p, int seen, int keys, float *most_out)
+/* A packed operand's size as cpu_scratch wants it. */
+static size_t room(int K, int N) { return (gemm_packed(K, N) + 15) / 16 * 16; }
+
+/* ---- forward ---- */
+
+struct forward_desk {
+    float *keys, *values, *p; /* packed (D, T), packed (T, D), (ROWS, T) */
+};
+
+/* p = exp(scale * (score - most)), zero from `seen` on; returns the sum. */
+static float softmax_row(float *restrict p, int seen, int keys, float scale, float *most_out)
 {
     float most = p[0], sum = 0;
 #pragma omp simd reduction(max : most)
     for (int s = 0; s < seen; s++) most = p[s] > most ? p[s] : most;
 #pragma omp simd reduction(+ : sum)
-    for (int s = 0; s < seen; s++) sum += p[s] = cpu_exp(p[s] - most);
+    for (int s = 0; s < seen; s++) sum += p[s] = cpu_exp(scale * (p[s] - most));
     for (int s = seen; s < keys; s++) p[s] = 0;
     *most_out = most;
     return sum;
 }
 
-static void item_forward(const struct job *j, struct item i, float *p)
+static void strip_forward(const struct job *j, struct strip i, void *user)
 {
-    int D = j->s.head_dim, ld = i.keys;
+    const struct forward_desk *desk = user;
+    int D = j->s.head_dim, T = j->s.time;
     float *out = at(j->out, j, i.b, i.from, i.h), inverse[ROWS];
     float *lse = host_row(j->lse, i.b * j->s.q_heads + i.h);
-    gemm_nt(i.rows, i.keys, D, j->scale, at(j->q, j, i.b, i.from, i.h), j->q.ld,
-            at(j->k, j, i.b, 0, i.kv), j->k.ld, p, ld);
+    j->gemm->packed_product(i.rows, i.keys, D, plain(at(j->q, j, i.b, i.from, i.h), j->q.ld),
+                            desk->keys, D, T, desk->p, j->ld, false);
     for (int r = 0; r < i.rows; r++) {
-        float most, sum = softmax_row(p + (size_t)r * (size_t)ld, i.from + r + 1, i.keys, &most);
-        lse[i.from + r] = most + logf(sum);
+        float most,
+            sum = softmax_row(row_of(desk->p, j, r), i.from + r + 1, i.keys, j->scale, &most);
+        lse[i.from + r] = j->scale * most + logf(sum);
         inverse[r] = 1 / sum;
     }
-    gemm_nn(i.rows, D, i.keys, p, ld, at(j->v, j, i.b, 0, i.kv), j->v.ld, out, j->out.ld);
+    j->gemm->packed_product(i.rows, D, i.keys, plain(desk->p, j->ld), desk->values, T, D, out,
+                            j->out.ld, false);
     for (int r = 0; r < i.rows; r++)
         for (int c = 0; c < D; c++) out[(size_t)r * (size_t)j->out.ld + (size_t)c] *= inverse[r];
+}
+
+static void share_forward(const struct job *j, int share, float *mine)
+{
+    int D = j->s.head_dim, T = j->s.time, pair = share / j->splits;
+    int b = pair / j->s.kv_heads, kv = pair % j->s.kv_heads;
+    struct forward_desk desk = { mine, mine + room(D, T), mine + room(D, T) + room(T, D) };
+    j->gemm->pack(desk.keys, D, T, transposed(at(j->k, j, b, 0, kv), j->k.ld));
+    j->gemm->pack(desk.values, T, D, plain(at(j->v, j, b, 0, kv), j->v.ld));
+    each_strip(j, share, &desk, strip_forward);
 }
 
 static void attention_forward(struct backend *be, struct view out, struct view lse, struct view q,
                               struct view k, struct view v, struct attention_shape s)
 {
-    struct job job = job_of(s);
+    struct job job = job_of(be, s);
     job.q = q, job.k = k, job.v = v, job.out = out, job.lse = lse;
-    size_t room = (size_t)ROWS * (size_t)s.time + 16;
-    float *scratch = cpu_scratch(be, room);
-    int64_t total = (int64_t)s.batch * s.q_heads * head_cost(&job);
-#pragma omp parallel num_threads(be->threads)
-    {
-        int self = omp_get_thread_num();
-        int64_t from = total * self / be->threads, to = total * (self + 1) / be->threads, cost = 0;
-        for (int h = 0; h < s.batch * s.q_heads; h++)
-            for (int block = 0; block < job.n_blocks; cost += ++block)
-                if (cost >= from && cost < to)
-                    item_forward(&job, item_of(&job, h / s.q_heads, h % s.q_heads, block),
-                                 scratch + (size_t)self * room);
-    }
+    size_t each = room(s.head_dim, s.time) + room(s.time, s.head_dim) + ROWS * (size_t)job.ld;
+    float *scratch = cpu_scratch(be, each);
+#pragma omp parallel for num_threads(be->threads) schedule(dynamic)
+    for (int share = 0; share < s.batch * s.kv_heads * job.splits; share++)
+        share_forward(&job, share, scratch + (size_t)omp_get_thread_num() * each);
 }
 
-/* Where an item adds its d_k and d_v: (T, D) each. */
+/* ---- backward ---- */
+
+/* Where a share adds its d_k and d_v: (T, D) each. */
 struct kv_sums {
     float *d_k, *d_v;
     int ld_k, ld_v;
 };
 
-/* p becomes the probabilities, d_p the gradient of the scores before their scaling. */
-static void score_gradient(const struct job *j, struct item i, float *p, float *d_p)
+struct backward_desk {
+    float *key_columns, *value_columns, *keys; /* packed (D, T), (D, T), (T, D) */
+    float *p, *d_p;                            /* (ROWS, T) */
+    float *scratch;
+    struct kv_sums sums;
+};
+
+/* p, the scores, become the probabilities; d_p becomes the gradient of the scaled scores' inputs.
+ */
+static void score_gradient(const struct job *j, struct strip i, float *p, float *d_p)
 {
     int D = j->s.head_dim;
     const float *lse = host_row(j->lse, i.b * j->s.q_heads + i.h);
     for (int r = 0; r < i.rows; r++) {
-        const float *o = at(j->out, j, i.b, i.from + r, i.h),
-                    *d_o = at(j->d_out, j, i.b, i.from + r, i.h);
-        float *restrict pr = p + (size_t)r * (size_t)i.keys, *restrict dr =
-                                                                 d_p + (size_t)r * (size_t)i.keys;
-        float along = 0, log_sum = lse[i.from + r];
+        const float *o = at(j->out, j, i.b, i.from + r, i.h);
+        const float *d_o = at(j->d_out, j, i.b, i.from + r, i.h);
+        float *restrict pr = row_of(p, j, r), *restrict dr = row_of(d_p, j, r);
+        float along = 0, log_sum = lse[i.from + r], scale = j->scale;
         int seen = i.from + r + 1;
 #pragma omp simd reduction(+ : along)
         for (int c = 0; c < D; c++) along += o[c] * d_o[c];
 #pragma omp simd
         for (int s = 0; s < seen; s++) {
-            pr[s] = cpu_exp(pr[s] - log_sum);
-            dr[s] = pr[s] * (dr[s] - along) * j->scale;
+            pr[s] = cpu_exp(scale * pr[s] - log_sum);
+            dr[s] = pr[s] * (dr[s] - along) * scale;
         }
         for (int s = seen; s < i.keys; s++) pr[s] = dr[s] = 0;
     }
 }
 
-static void item_backward(const struct job *j, struct item i, struct kv_sums to, float *scratch)
+static void strip_backward(const struct job *j, struct strip i, void *user)
 {
-    int D = j->s.head_dim, n = i.keys;
-    float *p = scratch, *d_p = scratch + (size_t)ROWS * (size_t)j->s.time;
-    const float *q = at(j->q, j, i.b, i.from, i.h), *d_out = at(j->d_out, j, i.b, i.from, i.h);
-    const float *k = at(j->k, j, i.b, 0, i.kv), *v = at(j->v, j, i.b, 0, i.kv);
-    gemm_nt(i.rows, n, D, j->scale, q, j->q.ld, k, j->k.ld, p, n);
-    gemm_nt(i.rows, n, D, 1, d_out, j->d_out.ld, v, j->v.ld, d_p, n);
-    score_gradient(j, i, p, d_p);
-    gemm_tn_add(n, D, i.rows, p, n, d_out, j->d_out.ld, to.d_v, to.ld_v);
-    gemm_nn(i.rows, D, n, d_p, n, k, j->k.ld, at(j->d_q, j, i.b, i.from, i.h), j->d_q.ld);
-    gemm_tn_add(n, D, i.rows, d_p, n, q, j->q.ld, to.d_k, to.ld_k);
+    const struct backward_desk *desk = user;
+    const struct gemm *gemm = j->gemm;
+    int D = j->s.head_dim, T = j->s.time;
+    struct operand q = plain(at(j->q, j, i.b, i.from, i.h), j->q.ld);
+    struct operand d_out = plain(at(j->d_out, j, i.b, i.from, i.h), j->d_out.ld);
+    struct operand p = transposed(desk->p, j->ld), d_p = transposed(desk->d_p, j->ld);
+    gemm->packed_product(i.rows, i.keys, D, q, desk->key_columns, D, T, desk->p, j->ld, false);
+    gemm->packed_product(i.rows, i.keys, D, d_out, desk->value_columns, D, T, desk->d_p, j->ld,
+                         false);
+    score_gradient(j, i, desk->p, desk->d_p);
+    gemm->packed_product(i.rows, D, i.keys, plain(desk->d_p, j->ld), desk->keys, T, D,
+                         at(j->d_q, j, i.b, i.from, i.h), j->d_q.ld, false);
+    gemm->product(i.keys, D, i.rows, p, d_out, desk->sums.d_v, desk->sums.ld_v, true,
+                  desk->scratch);
+    gemm->product(i.keys, D, i.rows, d_p, q, desk->sums.d_k, desk->sums.ld_k, true, desk->scratch);
 }
 
 static void clear(struct kv_sums to, int time, int head_dim)
@@ -177,44 +201,71 @@ static void clear(struct kv_sums to, int time, int head_dim)
     }
 }
 
-static struct kv_sums own_sums(const struct job *j, int pair)
+static struct kv_sums final_sums(const struct job *j, int pair)
 {
     int b = pair / j->s.kv_heads, kv = pair % j->s.kv_heads;
     return (struct kv_sums){ at(j->d_k, j, b, 0, kv), at(j->d_v, j, b, 0, kv), j->d_k.ld,
                              j->d_v.ld };
 }
 
-/* All items of KV head `pair` that cost between from and to; `cost` is where the pair starts. */
-static void pair_backward(const struct job *j, int pair, int64_t cost, int64_t from, int64_t to,
-                          struct kv_sums sums, float *scratch)
+/* Share number `share` has its own place in `aside`; the only one of a KV head needs none. */
+static struct kv_sums share_sums(const struct job *j, int share, float *aside)
 {
-    int group = j->s.q_heads / j->s.kv_heads, kv = pair % j->s.kv_heads;
-    clear(sums, j->s.time, j->s.head_dim);
-    for (int g = 0; g < group; g++)
-        for (int block = 0; block < j->n_blocks; cost += ++block)
-            if (cost >= from && cost < to)
-                item_backward(j, item_of(j, pair / j->s.kv_heads, kv * group + g, block), sums,
-                              scratch);
+    if (j->splits == 1) return final_sums(j, share);
+    size_t size = (size_t)j->s.time * (size_t)j->s.head_dim;
+    float *mine = aside + 2 * (size_t)share * size;
+    return (struct kv_sums){ mine, mine + size, j->s.head_dim, j->s.head_dim };
 }
 
-/* A member's run: the KV heads it begins go straight to d_k and d_v, one begun before to `aside`.
- */
-static void run_backward(const struct job *j, int64_t from, int64_t to, struct kv_sums aside,
-                         float *scratch)
+static void share_backward(const struct job *j, int share, float *mine, float *aside)
 {
-    int64_t per_pair = head_cost(j) * (j->s.q_heads / j->s.kv_heads);
-    for (int pair = (int)(from / per_pair); pair * per_pair < to; pair++)
-        pair_backward(j, pair, pair * per_pair, from, to,
-                      pair * per_pair < from ? aside : own_sums(j, pair), scratch);
+    int D = j->s.head_dim, T = j->s.time, pair = share / j->splits;
+    int b = pair / j->s.kv_heads, kv = pair % j->s.kv_heads;
+    size_t strip = ROWS * (size_t)j->ld;
+    struct backward_desk desk = { .key_columns = mine, .value_columns = mine + room(D, T) };
+    desk.keys = desk.value_columns + room(D, T);
+    desk.p = desk.keys + room(T, D);
+    desk.d_p = desk.p + strip;
+    desk.scratch = desk.d_p + strip;
+    desk.sums = share_sums(j, share, aside);
+    clear(desk.sums, T, D);
+    j->gemm->pack(desk.key_columns, D, T, transposed(at(j->k, j, b, 0, kv), j->k.ld));
+    j->gemm->pack(desk.value_columns, D, T, transposed(at(j->v, j, b, 0, kv), j->v.ld));
+    j->gemm->pack(desk.keys, T, D, plain(at(j->k, j, b, 0, kv), j->k.ld));
+    each_strip(j, share, &desk, strip_backward);
 }
 
-static void add_aside(struct kv_sums to, struct kv_sums aside, struct cpu_range times, int head_dim)
+/* d_k and d_v of a KV head from its shares, in their order. */
+static void add_shares(const struct job *j, int pair, float *aside)
 {
-    for (int t = times.from; t < times.to; t++)
-        for (int c = 0; c < head_dim; c++) {
-            to.d_k[(size_t)t * (size_t)to.ld_k + (size_t)c] += aside.d_k[t * head_dim + c];
-            to.d_v[(size_t)t * (size_t)to.ld_v + (size_t)c] += aside.d_v[t * head_dim + c];
+    struct kv_sums to = final_sums(j, pair);
+    clear(to, j->s.time, j->s.head_dim);
+    for (int part = 0; part < j->splits; part++) {
+        struct kv_sums from = share_sums(j, pair * j->splits + part, aside);
+        for (int t = 0; t < j->s.time; t++) {
+            float *d_k = to.d_k + (size_t)t * (size_t)to.ld_k,
+                  *d_v = to.d_v + (size_t)t * (size_t)to.ld_v;
+            for (int c = 0; c < j->s.head_dim; c++) {
+                d_k[c] += from.d_k[t * j->s.head_dim + c];
+                d_v[c] += from.d_v[t * j->s.head_dim + c];
+            }
         }
+    }
+}
+
+static void all_backward(struct backend *be, const struct job *job)
+{
+    int D = job->s.head_dim, T = job->s.time, pairs = job->s.batch * job->s.kv_heads;
+    size_t each = 2 * room(D, T) + room(T, D) + 2 * ROWS * (size_t)job->ld + GEMM_SCRATCH;
+    size_t beside = job->splits > 1 ? 2 * (size_t)(pairs * job->splits) * (size_t)T * (size_t)D : 0;
+    size_t per_thread = each + (beside / (size_t)be->threads + 16) / 16 * 16;
+    float *scratch = cpu_scratch(be, per_thread), *aside = scratch + each * (size_t)be->threads;
+#pragma omp parallel for num_threads(be->threads) schedule(dynamic)
+    for (int share = 0; share < pairs * job->splits; share++)
+        share_backward(job, share, scratch + (size_t)omp_get_thread_num() * each, aside);
+    if (job->splits == 1) return;
+#pragma omp parallel for num_threads(be->threads) schedule(dynamic)
+    for (int pair = 0; pair < pairs; pair++) add_shares(job, pair, aside);
 }
 
 static void attention_backward(struct backend *be, struct view d_q, struct view d_k,
@@ -222,30 +273,10 @@ static void attention_backward(struct backend *be, struct view d_q, struct view 
                                struct view q, struct view k, struct view v,
                                struct attention_shape s)
 {
-    struct job job = job_of(s);
+    struct job job = job_of(be, s);
     job.q = q, job.k = k, job.v = v, job.out = out, job.lse = lse;
     job.d_q = d_q, job.d_k = d_k, job.d_v = d_v, job.d_out = d_out;
-    size_t side = (size_t)s.time * (size_t)s.head_dim;
-    size_t room = 2 * (size_t)ROWS * (size_t)s.time + 2 * side + 16;
-    float *scratch = cpu_scratch(be, room);
-    int64_t per_pair = head_cost(&job) * (s.q_heads / s.kv_heads);
-    int64_t total = (int64_t)s.batch * s.kv_heads * per_pair;
-#pragma omp parallel num_threads(be->threads)
-    {
-        int self = omp_get_thread_num(), team = be->threads;
-        float *mine = scratch + (size_t)self * room;
-        struct kv_sums aside = { mine, mine + side, s.head_dim, s.head_dim };
-        run_backward(&job, total * self / team, total * (self + 1) / team, aside, mine + 2 * side);
-#pragma omp barrier
-        for (int i = 0; i < team; i++) {
-            int64_t from = total * i / team;
-            if (from % per_pair == 0 || from == total * (i + 1) / team) continue;
-            float *other = scratch + (size_t)i * room;
-            add_aside(own_sums(&job, (int)(from / per_pair)),
-                      (struct kv_sums){ other, other + side, s.head_dim, s.head_dim },
-                      cpu_share(s.time, 1, self, team), s.head_dim);
-        }
-    }
+    all_backward(be, &job);
 }
 
 void cpu_attention_functions(struct backend *be)

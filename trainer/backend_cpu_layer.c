@@ -2,13 +2,14 @@
 #include "trainer/backend_host.h"
 
 #include <math.h>
-#include <omp.h>
 
-/* Rows are cut among the team; a row's loops are written to become vector code. */
+enum { EMBED_COLS = 48 };
+
+/* Rows go to the team some at a time; a row's loops are written to become vector code. */
 
 static void embed_forward(struct backend *be, struct view out, struct view table, struct view ids)
 {
-#pragma omp parallel for num_threads(be->threads) schedule(static)
+#pragma omp parallel for num_threads(be->threads) schedule(dynamic, CPU_ROWS)
     for (int n = 0; n < out.rows; n++)
         memcpy(host_row(out, n), host_row(table, host_ids(ids)[n]),
                (size_t)out.cols * sizeof(float));
@@ -18,13 +19,13 @@ static void embed_forward(struct backend *be, struct view out, struct view table
 static void embed_backward(struct backend *be, struct view d_table, struct view d_out,
                            struct view ids)
 {
-#pragma omp parallel num_threads(be->threads)
-    {
-        struct cpu_range c = cpu_share(d_out.cols, 16, omp_get_thread_num(), be->threads);
+#pragma omp parallel for num_threads(be->threads) schedule(dynamic)
+    for (int c = 0; c < d_out.cols; c += EMBED_COLS) {
+        int width = d_out.cols - c < EMBED_COLS ? d_out.cols - c : EMBED_COLS;
         for (int n = 0; n < d_out.rows; n++) {
-            float *restrict to = host_row(d_table, host_ids(ids)[n]);
-            const float *restrict from = host_row(d_out, n);
-            for (int i = c.from; i < c.to; i++) to[i] += from[i];
+            float *restrict to = host_row(d_table, host_ids(ids)[n]) + c;
+            const float *restrict from = host_row(d_out, n) + c;
+            for (int i = 0; i < width; i++) to[i] += from[i];
         }
     }
 }
@@ -43,7 +44,7 @@ static float rmsnorm_row(float *restrict out, const float *restrict x, const flo
 static void rmsnorm_forward(struct backend *be, struct view out, struct view rstd, struct view inp,
                             struct view gain, double epsilon)
 {
-#pragma omp parallel for num_threads(be->threads) schedule(static)
+#pragma omp parallel for num_threads(be->threads) schedule(dynamic, CPU_ROWS)
     for (int n = 0; n < inp.rows; n++)
         host_row(rstd, 0)[n] =
             rmsnorm_row(host_row(out, n), host_row(inp, n), host_row(gain, 0), inp.cols, epsilon);
@@ -68,15 +69,15 @@ static void normalise_again(float *restrict out, const float *restrict x, const 
     for (int c = 0; c < C; c++) out[c] = x[c] * r * w[c];
 }
 
-/* d_gain from each member's own sums, in the order of the members. */
-static void gather(struct view to, const float *part, size_t stride, int n_parts,
-                   struct cpu_range cols, bool add)
+/* One part of the rows, with its own sums for d_gain. */
+static void rmsnorm_part(struct view d_inp, float *d_w, struct view out, struct view d_out,
+                         struct view inp, const float *w, const float *rstd, struct cpu_range rows)
 {
-    float *sum = host_row(to, 0);
-    for (int c = cols.from; c < cols.to; c++) {
-        float total = add ? sum[c] : 0;
-        for (int i = 0; i < n_parts; i++) total += part[(size_t)i * stride + (size_t)c];
-        sum[c] = total;
+    memset(d_w, 0, (size_t)inp.cols * sizeof *d_w);
+    for (int n = rows.from; n < rows.to; n++) {
+        rmsnorm_row_backward(host_row(d_inp, n), d_w, host_row(d_out, n), host_row(inp, n), w,
+                             rstd[n], inp.cols);
+        if (out.block) normalise_again(host_row(out, n), host_row(inp, n), w, rstd[n], inp.cols);
     }
 }
 
@@ -84,25 +85,15 @@ static void rmsnorm_backward(struct backend *be, struct view d_inp, struct view 
                              struct view out, struct view d_out, struct view inp, struct view gain,
                              struct view rstd, bool add)
 {
-    int C = inp.cols;
-    size_t stride = ((size_t)C + 31) / 16 * 16;
-    float *parts = cpu_scratch(be, stride);
-    const float *w = host_row(gain, 0);
-#pragma omp parallel num_threads(be->threads)
-    {
-        int self = omp_get_thread_num();
-        float *d_w = parts + (size_t)self * stride;
-        struct cpu_range rows = cpu_share(inp.rows, 1, self, be->threads);
-        memset(d_w, 0, (size_t)C * sizeof *d_w);
-        for (int n = rows.from; n < rows.to; n++) {
-            float r = host_row(rstd, 0)[n];
-            rmsnorm_row_backward(host_row(d_inp, n), d_w, host_row(d_out, n), host_row(inp, n), w,
-                                 r, C);
-            if (out.block) normalise_again(host_row(out, n), host_row(inp, n), w, r, C);
-        }
-#pragma omp barrier
-        gather(d_gain, parts, stride, be->threads, cpu_share(C, 16, self, be->threads), add);
-    }
+    size_t stride = ((size_t)inp.cols + 15) / 16 * 16;
+    float *parts = cpu_scratch(be, CPU_PARTS * stride), *sum = host_row(d_gain, 0);
+#pragma omp parallel for num_threads(be->threads) schedule(dynamic)
+    for (int i = 0; i < CPU_PARTS; i++)
+        rmsnorm_part(d_inp, parts + (size_t)i * stride, out, d_out, inp, host_row(gain, 0),
+                     host_row(rstd, 0), cpu_part(inp.rows, i));
+    if (!add) memset(sum, 0, (size_t)inp.cols * sizeof *sum);
+    for (int i = 0; i < CPU_PARTS; i++)
+        for (int c = 0; c < inp.cols; c++) sum[c] += parts[(size_t)i * stride + (size_t)c];
 }
 
 static void rope_head(float *restrict a, float *restrict b, const float *restrict cosine,
@@ -118,7 +109,7 @@ static void rope_head(float *restrict a, float *restrict b, const float *restric
 static void rope(struct backend *be, struct view x, struct view table, int head_dim, int direction)
 {
     int half = head_dim / 2;
-#pragma omp parallel for num_threads(be->threads) schedule(static)
+#pragma omp parallel for num_threads(be->threads) schedule(dynamic, CPU_ROWS)
     for (int n = 0; n < x.rows; n++) {
         const float *turn = host_row(table, n % table.rows);
         float *row = host_row(x, n);
@@ -135,7 +126,7 @@ static void swiglu_row(float *restrict out, const float *restrict g, const float
 
 static void swiglu_forward(struct backend *be, struct view out, struct view gate, struct view up)
 {
-#pragma omp parallel for num_threads(be->threads) schedule(static)
+#pragma omp parallel for num_threads(be->threads) schedule(dynamic, CPU_ROWS)
     for (int n = 0; n < out.rows; n++)
         swiglu_row(host_row(out, n), host_row(gate, n), host_row(up, n), out.cols);
 }
@@ -153,7 +144,7 @@ static void swiglu_row_backward(float *restrict d_out, float *restrict g, float 
 
 static void swiglu_backward(struct backend *be, struct view d_out, struct view gate, struct view up)
 {
-#pragma omp parallel for num_threads(be->threads) schedule(static)
+#pragma omp parallel for num_threads(be->threads) schedule(dynamic, CPU_ROWS)
     for (int n = 0; n < d_out.rows; n++)
         swiglu_row_backward(host_row(d_out, n), host_row(gate, n), host_row(up, n), d_out.cols);
 }

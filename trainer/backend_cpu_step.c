@@ -2,7 +2,6 @@
 #include "trainer/backend_host.h"
 
 #include <math.h>
-#include <omp.h>
 
 static float cross_entropy_row(float *restrict logit, int V, int target, float scale)
 {
@@ -21,7 +20,7 @@ static float cross_entropy_row(float *restrict logit, int V, int target, float s
 static void cross_entropy(struct backend *be, struct view losses, struct view logits,
                           struct view targets, double scale)
 {
-#pragma omp parallel for num_threads(be->threads) schedule(static)
+#pragma omp parallel for num_threads(be->threads) schedule(dynamic, CPU_ROWS)
     for (int n = 0; n < logits.rows; n++) {
         int target = host_ids(targets)[n];
         float *loss = host_row(losses, 0) + n, *logit = host_row(logits, n);
@@ -35,7 +34,7 @@ static void cross_entropy(struct backend *be, struct view losses, struct view lo
 
 /*
  * The two passes over all parameters. Rows of all tensors, laid end to end, are
- * cut into runs of equal numbers of elements; each member of the team walks its own.
+ * cut into CPU_PARTS runs of equal numbers of elements, each with its own sums.
  */
 struct walk {
     const struct param *param;
@@ -43,11 +42,11 @@ struct walk {
     int64_t from, to; /* elements */
 };
 
-static struct walk walk_of(const struct param *param, int n_params, int i, int of)
+static struct walk walk_of(const struct param *param, int n_params, int i)
 {
     int64_t total = 0;
     for (int p = 0; p < n_params; p++) total += (int64_t)param[p].rows * param[p].cols;
-    return (struct walk){ param, n_params, total * i / of, total * (i + 1) / of };
+    return (struct walk){ param, n_params, total * i / CPU_PARTS, total * (i + 1) / CPU_PARTS };
 }
 
 /* The rows of a tensor whose first element is in the walk; `start` is the tensor's first. */
@@ -90,14 +89,13 @@ static double walk_squares(const struct walk *walk, struct block *grads)
 static double sum_squares(struct backend *be, struct block *grads, const struct param *param,
                           int n_params)
 {
-    double *part = cpu_sums(be, 8), total = 0; /* a cache line apart */
-#pragma omp parallel num_threads(be->threads)
-    {
-        int self = omp_get_thread_num();
-        struct walk walk = walk_of(param, n_params, self, be->threads);
-        part[8 * self] = walk_squares(&walk, grads);
+    double part[CPU_PARTS], total = 0;
+#pragma omp parallel for num_threads(be->threads) schedule(dynamic)
+    for (int i = 0; i < CPU_PARTS; i++) {
+        struct walk walk = walk_of(param, n_params, i);
+        part[i] = walk_squares(&walk, grads);
     }
-    for (int i = 0; i < be->threads; i++) total += part[8 * i];
+    for (int i = 0; i < CPU_PARTS; i++) total += part[i];
     return total;
 }
 
@@ -152,7 +150,7 @@ static float adamw_row_saliency(float *restrict w, const float *restrict g, floa
     return row;
 }
 
-/* Adds the columns' sums to the member's own and clears them. Rows between two calls are few, so
+/* Adds the columns' sums to the part's own and clears them. Rows between two calls are few, so
  * that single precision is enough for them. */
 static void flush_columns(const struct param *p, float *col, double *sums)
 {
@@ -194,15 +192,6 @@ static void walk_adamw(const struct adamw *a, const struct walk *walk, float *co
     }
 }
 
-static void gather_sums(const struct adamw *a, const double *part, size_t stride, int n_parts,
-                        struct cpu_range range)
-{
-    double *total = host_sums(a->sums);
-    for (int i = 0; i < n_parts; i++)
-        for (int s = range.from; s < range.to; s++)
-            total[s] += part[(size_t)i * stride + (size_t)s];
-}
-
 static size_t widest(const struct adamw *a)
 {
     int most = 0;
@@ -213,21 +202,19 @@ static size_t widest(const struct adamw *a)
 
 static void adamw(struct backend *be, const struct adamw *step)
 {
-    size_t width = widest(step), stride = ((size_t)step->n_sums + 15) / 8 * 8;
-    float *cols = cpu_scratch(be, width);
-    double *parts = step->sums ? cpu_sums(be, stride) : NULL;
-    memset(cols, 0, width * (size_t)be->threads * sizeof *cols);
-#pragma omp parallel num_threads(be->threads)
-    {
-        int self = omp_get_thread_num();
-        struct walk walk = walk_of(step->param, step->n_params, self, be->threads);
-        walk_adamw(step, &walk, cols + (size_t)self * width,
-                   parts ? parts + (size_t)self * stride : NULL);
-#pragma omp barrier
-        if (parts)
-            gather_sums(step, parts, stride, be->threads,
-                        cpu_share(step->n_sums, 8, self, be->threads));
+    size_t width = widest(step), stride = ((size_t)step->n_sums + 7) / 8 * 8;
+    float *cols = cpu_scratch(be, CPU_PARTS * width);
+    double *parts = step->sums ? cpu_sums(be, CPU_PARTS * stride) : NULL;
+    memset(cols, 0, CPU_PARTS * width * sizeof *cols);
+#pragma omp parallel for num_threads(be->threads) schedule(dynamic)
+    for (int i = 0; i < CPU_PARTS; i++) {
+        struct walk walk = walk_of(step->param, step->n_params, i);
+        walk_adamw(step, &walk, cols + (size_t)i * width,
+                   parts ? parts + (size_t)i * stride : NULL);
     }
+    for (int i = 0; parts && i < CPU_PARTS; i++)
+        for (int s = 0; s < step->n_sums; s++)
+            host_sums(step->sums)[s] += parts[(size_t)i * stride + (size_t)s];
 }
 
 void cpu_step_functions(struct backend *be)

@@ -1,0 +1,183 @@
+#include "trainer/backend_cpu_gemm.h"
+
+#include <immintrin.h>
+
+/*
+ * The tile is MR x NR = 12 x 32: 24 registers of sums, 2 of the right operand, 1 of the
+ * left. One step of k costs 24 multiply-adds for 2 loads and 12 broadcasts, which the
+ * processor does beside them. The right operand is packed into panels of NR columns,
+ * [panel][k][NR] with zeros beyond its last column, so that the 2 loads are
+ * consecutive; KC x NC of it fits half of a 1 MB second-level cache.
+ */
+#define AVX512 __attribute__((target("avx512f,fma")))
+#define INLINE static inline __attribute__((always_inline))
+
+enum { MR = GEMM_TILE_ROWS, NR = GEMM_TILE_COLS, KC = 384, NC = 320 };
+
+/* The lanes of two registers that hold columns 0..n-1 of a tile. */
+struct lanes {
+    __mmask16 low, high;
+};
+
+INLINE struct lanes lanes_of(int n)
+{
+    return (struct lanes){ (__mmask16)(n >= 16 ? 0xffff : (1u << n) - 1),
+                           (__mmask16)(n >= NR   ? 0xffff
+                                       : n <= 16 ? 0
+                                                 : (1u << (n - 16)) - 1) };
+}
+
+/* One tile of `rows` rows (a constant where this is inlined). `a` steps by row and col. */
+AVX512 INLINE void tile(const int rows, ptrdiff_t row, ptrdiff_t col, int K, const float *a,
+                        const float *b, float *c, ptrdiff_t ldc, struct lanes lanes, bool add)
+{
+    __m512 low[MR], high[MR];
+#pragma GCC unroll 12
+    for (int i = 0; i < rows; i++) low[i] = high[i] = _mm512_setzero_ps();
+    for (int k = 0; k < K; k++, b += NR, a += col) {
+        __m512 b_low = _mm512_load_ps(b), b_high = _mm512_load_ps(b + 16);
+#pragma GCC unroll 12
+        for (int i = 0; i < rows; i++) {
+            __m512 x = _mm512_set1_ps(a[i * row]);
+            low[i] = _mm512_fmadd_ps(x, b_low, low[i]);
+            high[i] = _mm512_fmadd_ps(x, b_high, high[i]);
+        }
+    }
+#pragma GCC unroll 12
+    for (int i = 0; i < rows; i++, c += ldc) {
+        if (add) {
+            low[i] = _mm512_add_ps(low[i], _mm512_maskz_loadu_ps(lanes.low, c));
+            high[i] = _mm512_add_ps(high[i], _mm512_maskz_loadu_ps(lanes.high, c + 16));
+        }
+        _mm512_mask_storeu_ps(c, lanes.low, low[i]);
+        _mm512_mask_storeu_ps(c + 16, lanes.high, high[i]);
+    }
+}
+
+#define ROWS(n)                                                                                    \
+    case n:                                                                                        \
+        if (a.col == 1)                                                                            \
+            tile(n, a.row, 1, K, a.at, b, c, ldc, lanes, add);                                     \
+        else                                                                                       \
+            tile(n, 1, a.col, K, a.at, b, c, ldc, lanes, add);                                     \
+        break;
+
+AVX512 static void any_tile(int rows, int K, struct operand a, const float *b, float *c, int ldc,
+                            struct lanes lanes, bool add)
+{
+    switch (rows) {
+        ROWS(1)
+        ROWS(2) ROWS(3) ROWS(4) ROWS(5) ROWS(6) ROWS(7) ROWS(8) ROWS(9) ROWS(10) ROWS(11) ROWS(12)
+    }
+}
+
+/* 16 registers as a 16 x 16 matrix: rows become columns. */
+AVX512 INLINE void transpose(__m512 r[16])
+{
+    __m512 t[16];
+#pragma GCC unroll 8
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 16; i += 4) {
+        r[i] = _mm512_castpd_ps(
+            _mm512_unpacklo_pd(_mm512_castps_pd(t[i]), _mm512_castps_pd(t[i + 2])));
+        r[i + 1] = _mm512_castpd_ps(
+            _mm512_unpackhi_pd(_mm512_castps_pd(t[i]), _mm512_castps_pd(t[i + 2])));
+        r[i + 2] = _mm512_castpd_ps(
+            _mm512_unpacklo_pd(_mm512_castps_pd(t[i + 1]), _mm512_castps_pd(t[i + 3])));
+        r[i + 3] = _mm512_castpd_ps(
+            _mm512_unpackhi_pd(_mm512_castps_pd(t[i + 1]), _mm512_castps_pd(t[i + 3])));
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4;
+         i++) { /* quarters: register 4g+i holds rows 4g.. of columns i, 4+i, 8+i, 12+i */
+        __m512 even = _mm512_shuffle_f32x4(r[i], r[4 + i], 0x88),
+               odd = _mm512_shuffle_f32x4(r[i], r[4 + i], 0xdd);
+        __m512 even2 = _mm512_shuffle_f32x4(r[8 + i], r[12 + i], 0x88);
+        __m512 odd2 = _mm512_shuffle_f32x4(r[8 + i], r[12 + i], 0xdd);
+        t[i] = _mm512_shuffle_f32x4(even, even2, 0x88);
+        t[8 + i] = _mm512_shuffle_f32x4(even, even2, 0xdd);
+        t[4 + i] = _mm512_shuffle_f32x4(odd, odd2, 0x88);
+        t[12 + i] = _mm512_shuffle_f32x4(odd, odd2, 0xdd);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i++) r[i] = t[i];
+}
+
+/* Columns of b lie along memory: 16 of them at a time, 16 k at a time. */
+AVX512 static void pack_columns(float *to, int K, int n, const float *b, ptrdiff_t col)
+{
+    for (int k = 0; k < K; k += 16) {
+        int rest = K - k < 16 ? K - k : 16;
+        __mmask16 mask = lanes_of(rest).low;
+        for (int half = 0; half < NR; half += 16) {
+            __m512 r[16];
+#pragma GCC unroll 16
+            for (int j = 0; j < 16; j++)
+                r[j] = half + j < n ? _mm512_maskz_loadu_ps(mask, b + (half + j) * col + k)
+                                    : _mm512_setzero_ps();
+            transpose(r);
+#pragma GCC unroll 16
+            for (int i = 0; i < 16; i++)
+                if (i < rest) _mm512_store_ps(to + (k + i) * NR + half, r[i]);
+        }
+    }
+}
+
+AVX512 static void pack_rows(float *to, int K, int n, const float *b, ptrdiff_t row)
+{
+    struct lanes lanes = lanes_of(n);
+    for (int k = 0; k < K; k++, to += NR, b += row) {
+        _mm512_store_ps(to, _mm512_maskz_loadu_ps(lanes.low, b));
+        _mm512_store_ps(to + 16, _mm512_maskz_loadu_ps(lanes.high, b + 16));
+    }
+}
+
+static void pack(float *to, int K, int N, struct operand b)
+{
+    for (int j = 0; j < N; j += NR) {
+        float *panel = to + (ptrdiff_t)j * K;
+        int n = N - j < NR ? N - j : NR;
+        if (b.col == 1)
+            pack_rows(panel, K, n, b.at + j, b.row);
+        else
+            pack_columns(panel, K, n, b.at + j * b.col, b.col);
+    }
+}
+
+static void packed_product(int m, int n, int k, struct operand a, const float *packed, int K, int N,
+                           float *c, int ldc, bool add)
+{
+    (void)N;
+    for (int i = 0; i < m; i += MR) {
+        struct operand rows = { a.at + i * a.row, a.row, a.col };
+        for (int j = 0; j < n; j += NR)
+            any_tile(m - i < MR ? m - i : MR, k, rows, packed + (ptrdiff_t)j * K,
+                     c + (ptrdiff_t)i * ldc + j, ldc, lanes_of(n - j), add);
+    }
+}
+
+static void product(int M, int N, int K, struct operand a, struct operand b, float *c, int ldc,
+                    bool add, float *scratch)
+{
+    for (int j = 0; j < N; j += NC) {
+        int n = N - j < NC ? N - j : NC;
+        for (int k = 0; k < K; k += KC) {
+            int depth = K - k < KC ? K - k : KC;
+            struct operand left = { a.at + k * a.col, a.row, a.col };
+            struct operand right = { b.at + k * b.row + j * b.col, b.row, b.col };
+            pack(scratch, depth, n, right);
+            packed_product(M, n, depth, left, scratch, depth, n, c + j, ldc, add || k);
+        }
+    }
+}
+
+const struct gemm *gemm_avx512(void)
+{
+    static const struct gemm avx512 = { "avx512", product, pack, packed_product };
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("fma") ? &avx512 : NULL;
+}

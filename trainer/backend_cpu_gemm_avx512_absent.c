@@ -1,0 +1,4 @@
+#include "trainer/backend_cpu_gemm.h"
+
+/* Not an x86 processor. */
+const struct gemm *gemm_avx512(void) { return NULL; }
