@@ -5,6 +5,7 @@
 #include <uv.h>
 #include "search/base/error.h"
 
+struct auth;
 struct config;
 struct http;
 struct hub;
@@ -27,6 +28,7 @@ struct app {
     const struct config *config;
     struct pg_pool *pool;
     struct pg_pool *slow;
+    struct auth *auth;
     struct http *http;       /* NULL when this process does not listen */
     const char *conninfo;    /* of the database, for a pg_listener; holds secrets, never print it */
     const char *uploads_dir; /* absolute; finished uploads are moved below it */

@@ -46,6 +46,8 @@ static const struct setting {
     { "max-body", "BYTES", BYTES, AT(max_body), 1024, 64 << 20, false, "of a JSON body (1048576)" },
     { "max-upload", "BYTES", BYTES, AT(max_upload), 1024, (int64_t)1 << 46, false,
       "of one upload (68719476736)" },
+    { "rate", "N", NUMBER, AT(rate), 0, 1000000, false,
+      "requests a second of one token, but for the data directory's (1000; 0: any)" },
     { "drain", "SECONDS", NUMBER, AT(drain_s), 0, 3600, false,
       "how long a graceful stop may take (20)" },
     { "log-level", "LEVEL", TEXT, AT(log_level), 0, 0, false, "debug, info, warn or error (info)" },
@@ -326,7 +328,8 @@ enum status config_read(struct config *config, int argc, char **argv, bool *done
                                .pool_size = 4,
                                .max_body = 1 << 20,
                                .max_upload = (int64_t)64 << 30,
-                               .drain_s = 20 };
+                               .drain_s = 20,
+                               .rate = 1000 };
     const char *file = file_named(argv);
     if (file && *file) TRY(read_file(config, file, err));
     TRY(read_environment(config, err));

@@ -33,6 +33,7 @@ struct config {
     int pool_size;      /* connections for short statements */
     int64_t max_body;   /* bytes of a JSON body */
     int64_t max_upload; /* bytes of one upload */
+    int rate;           /* requests a second of one token; 0: any number */
     int drain_s;        /* how long a graceful stop may take */
     char *log_level;    /* debug, info, warn, error */
 };

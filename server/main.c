@@ -2,13 +2,15 @@
 #include <stdio.h>
 #include <string.h>
 #include "search/base/log.h"
+#include "server/access/access.h"
 #include "server/api/api.h"
 #include "server/jobs/runner.h"
 #include "server/service.h"
 #include "server/web/web.h"
 
 /* The parts of the service, in the order in which they open. */
-static const struct part *const parts[] = { &api_part, &runner_part, &web_part, NULL };
+static const struct part *const parts[] = { &access_part, &api_part, &runner_part, &web_part,
+                                            NULL };
 
 static enum status set_log_level(const char *name, struct error *err)
 {
@@ -36,7 +38,7 @@ int main(int argc, char **argv)
     if (!done) {
         signal(SIGPIPE, SIG_IGN);
         config_print(&config, stderr);
-        status = service_run(&config, parts);
+        status = service_run(&config, parts, &access_gate);
     }
     config_release(&config);
     return status;

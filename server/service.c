@@ -23,6 +23,7 @@ struct service {
     struct app app;
     uv_loop_t loop;
     const struct config *config;
+    const struct http_gate *gate;
     const struct part *parts[MAX_PARTS];
     int n_parts; /* those opened; closed from the last to the first */
     struct embedded_pg *pg;
@@ -131,8 +132,6 @@ static enum status open_parts(struct service *s, const struct part *const *parts
 static enum status open_http(struct service *s, struct error *err)
 {
     const struct config *c = s->config;
-    s->auth = auth_open(s->token, err);
-    if (!s->auth) return err->status;
     struct http_options options = {
         .address = c->address,
         .port = c->port,
@@ -140,6 +139,8 @@ static enum status open_http(struct service *s, struct error *err)
         .router = s->router,
         .auth = s->auth,
         .app = &s->app,
+        .rate = c->rate,
+        .gate = s->gate,
         .uploads_dir = s->uploads,
         .max_body = c->max_body,
         .max_upload = c->max_upload,
@@ -248,6 +249,8 @@ static enum status open_all(struct service *s, const struct part *const *parts, 
     s->router = router_new();
     health_routes(s->router);
     metrics_page_routes(s->router);
+    s->app.auth = s->auth = auth_open(s->token, err);
+    if (!s->auth) return err->status;
     TRY(open_parts(s, parts, err));
     TRY(open_http(s, err));
     return announce(s, err);
@@ -263,10 +266,11 @@ static void start_handles(struct service *s)
     notify_watchdog_open(&s->watchdog, &s->loop);
 }
 
-int service_run(const struct config *config, const struct part *const *parts)
+int service_run(const struct config *config, const struct part *const *parts,
+                const struct http_gate *gate)
 {
     struct error err = { 0 };
-    struct service s = { .config = config };
+    struct service s = { .config = config, .gate = gate };
     uv_loop_init(&s.loop);
     s.app.loop = &s.loop;
     s.app.config = config;

@@ -17,8 +17,11 @@
  * Starting is recovering: nothing here asks how the last run ended.
  */
 struct part;
+struct http_gate;
 
-/* `parts` ends with NULL. Returns the exit status of the program. */
-int service_run(const struct config *config, const struct part *const *parts);
+/* `parts` ends with NULL; `gate` stands before every handler (http.h). Returns the exit status of
+ * the program. */
+int service_run(const struct config *config, const struct part *const *parts,
+                const struct http_gate *gate);
 
 #endif

@@ -16,7 +16,11 @@ struct auth {
     struct auth_token own; /* tok_0 */
     struct auth_token *others;
     size_t n_others;
+    double misses;
+    uint64_t missed_at;
 };
+
+enum { MISS_RATE = 10, MISS_BURST = 100 };
 
 /* ---- making tokens ---------------------------------------------------------------------- */
 
@@ -93,12 +97,24 @@ struct auth *auth_open(const char *path, struct error *err)
     return auth;
 }
 
+/* A token that stays keeps what it has spent. */
+static void keep_spent(const struct auth *auth, struct auth_token *token)
+{
+    for (size_t i = 0; i < auth->n_others; i++) {
+        if (strcmp(auth->others[i].hash, token->hash)) continue;
+        token->spent = auth->others[i].spent;
+        token->spent_at = auth->others[i].spent_at;
+        token->used = auth->others[i].used;
+    }
+}
+
 void auth_replace(struct auth *auth, const struct auth_token *tokens, size_t n)
 {
     if (n > AUTH_MAX_TOKENS) n = AUTH_MAX_TOKENS;
     struct auth_token *copy = calloc(n ? n : 1, sizeof *copy);
     if (!copy) abort();
     if (n) memcpy(copy, tokens, n * sizeof *copy);
+    for (size_t i = 0; i < n; i++) keep_spent(auth, &copy[i]);
     free(auth->others);
     auth->others = copy;
     auth->n_others = n;
@@ -131,4 +147,46 @@ const struct identity *auth_check(const struct auth *auth, const char *header, i
         if (is_same(hash, auth->others[i].hash)) found = &auth->others[i];
     if (!found || (found->expires_at && found->expires_at <= now)) return NULL;
     return &found->who;
+}
+
+/* ---- allowances --------------------------------------------------------------------------- */
+
+/* A bucket that leaks `rate` a second; false when one more would pass `burst`. */
+static bool pour(double *level, uint64_t *at, double rate, double burst, uint64_t now_ms)
+{
+    double leaked = *level - rate * (double)(now_ms - *at) / 1000;
+    *at = now_ms;
+    *level = leaked > 0 ? leaked : 0;
+    if (*level + 1 > burst) return false;
+    *level += 1;
+    return true;
+}
+
+static struct auth_token *find_token(struct auth *auth, const struct identity *who)
+{
+    for (size_t i = 0; i < auth->n_others; i++)
+        if (&auth->others[i].who == who) return &auth->others[i];
+    return &auth->own;
+}
+
+bool auth_admit(struct auth *auth, const struct identity *who, int rate, uint64_t now_ms)
+{
+    struct auth_token *token = find_token(auth, who);
+    token->used = true;
+    if (token == &auth->own || !rate) return true;
+    return pour(&token->spent, &token->spent_at, rate, 2.0 * rate, now_ms);
+}
+
+bool auth_miss(struct auth *auth, uint64_t now_ms)
+{
+    return pour(&auth->misses, &auth->missed_at, MISS_RATE, MISS_BURST, now_ms);
+}
+
+void auth_each_used(struct auth *auth, void (*used)(const struct identity *who, void *data),
+                    void *data)
+{
+    for (size_t i = 0; i < auth->n_others; i++) {
+        if (auth->others[i].used) used(&auth->others[i].who, data);
+        auth->others[i].used = false;
+    }
 }

@@ -52,7 +52,9 @@ static void log_end(const struct exchange *x, bool complete)
 
 void exchange_ended(struct exchange *x, bool complete)
 {
+    const struct http_gate *gate = x->http->options.gate;
     log_end(x, complete);
+    if (gate && gate->ended && x->req.who) gate->ended(&x->req, complete ? x->status : 0);
     metrics_count(&x->http->metrics, x->match.route, x->status,
                   (double)(uv_hrtime() - x->started_at) / 1e9);
     x->mhd = NULL;
@@ -111,6 +113,7 @@ static bool check_guard(struct exchange *x, const char *version)
 static bool check_uri(struct exchange *x)
 {
     struct error err = { 0 };
+    x->target = request_strdup(&x->req, x->conn->target ? x->conn->target : "");
     if (!uri_parse(&x->uri, x->conn->target ? x->conn->target : "", &x->req.arena, &err)) {
         x->req.path = x->uri.path;
         return true;
@@ -153,6 +156,11 @@ static bool check_token(struct exchange *x)
     if (x->match.route->scope == SCOPE_OPEN) return true;
     const char *header = header_of(x, "Authorization");
     const struct identity *who = auth_check(x->http->options.auth, header, (int64_t)time(NULL));
+    if (!who && !auth_miss(x->http->options.auth, uv_now(x->http->loop))) {
+        reply_header(&x->req, "Retry-After", "10");
+        reply_problem(&x->req, 429, "limit", "too many wrong tokens were sent, try again later");
+        return false;
+    }
     if (!who) {
         reply_header(&x->req, "WWW-Authenticate",
                      header ? "Bearer realm=\"lathe\", error=\"invalid_token\""
@@ -162,6 +170,12 @@ static bool check_token(struct exchange *x)
                           ? "the token is not known here, or no longer valid"
                           : "send \"Authorization: Bearer <token>\"; the token is in the file that "
                             "lathed names at start");
+        return false;
+    }
+    if (!auth_admit(x->http->options.auth, who, x->http->options.rate, uv_now(x->http->loop))) {
+        reply_header(&x->req, "Retry-After", "1");
+        reply_problem(&x->req, 429, "limit", "this token may send %d requests a second",
+                      x->http->options.rate);
         return false;
     }
     x->who = *who;
@@ -255,14 +269,35 @@ void exchange_body(struct exchange *x, const char *bytes, size_t len)
 
 /* ---- handing over ------------------------------------------------------------------------ */
 
-static void hand(struct exchange *x)
+static void check_answered(struct exchange *x)
 {
-    x->handed = x->in_handler = true;
-    x->match.route->handle(&x->req);
-    x->in_handler = false;
     if (x->req.replied || x->req.pending) return;
     log_error("http: %s: the handler of %s neither replied nor waits", x->id, x->match.route->path);
     reply_problem(&x->req, 500, "internal", "something went wrong here; the log has %s", x->id);
+}
+
+const char *http_target(const struct request *req)
+{
+    return ((const struct exchange *)req)->target;
+}
+
+void http_gate_pass(struct request *req)
+{
+    struct exchange *x = exchange_of(req);
+    x->passed = x->in_handler = true;
+    x->match.route->handle(req);
+    x->in_handler = false;
+    check_answered(x);
+}
+
+static void hand(struct exchange *x)
+{
+    const struct http_gate *gate = x->http->options.gate;
+    x->handed = true;
+    if (!gate || !gate->enter || gate->enter(&x->req))
+        http_gate_pass(&x->req);
+    else
+        check_answered(x);
 }
 
 static void on_synced(struct exchange *x, const struct error *err)

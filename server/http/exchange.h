@@ -74,7 +74,10 @@ struct exchange {
     const char *params[ROUTER_MAX_PARAMS];
     struct identity who;
     char id[72];
+    const char *target; /* of the request line */
     bool begun, handed, in_handler, suspended, queued, has_body, aborted;
+    bool passed, leaving; /* the gate let it in; the gate holds its reply */
+    void *gate_data;      /* the gate's own, from the request's memory */
     struct buf body;
     struct upload_writer *writer;
     json_t *json;

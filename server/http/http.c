@@ -155,7 +155,7 @@ static enum MHD_Result on_whole(struct exchange *x)
     if (x->aborted) return MHD_NO;
     x->conn->deadline = 0;
     if (!x->handed && !x->req.replied) exchange_whole(x);
-    if (x->response) return queue(x);
+    if (x->response && !x->leaving) return queue(x);
     x->suspended = true;
     MHD_suspend_connection(x->mhd);
     return MHD_YES;

@@ -1,6 +1,8 @@
 #ifndef SERVER_HTTP_HTTP_H
 #define SERVER_HTTP_HTTP_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
 #include "search/base/error.h"
@@ -8,6 +10,7 @@
 
 struct app;
 struct auth;
+struct request;
 
 /*
  * HTTP/1.1 on the loop: libmicrohttpd without threads, its epoll descriptor watched by
@@ -18,6 +21,32 @@ struct auth;
  * token and its scope, request ids, problem documents, draining.
  */
 struct http;
+
+/*
+ * Somebody who looks at every authorised request between us and its handler. Each function
+ * may be NULL.
+ *
+ *   enter   before the handler. True: go on. False: the gate has replied, or holds the
+ *           request (request_hold) and will call http_gate_pass or reply
+ *   leave   before the reply of a handler goes out (not of enter, nor of a stream or file). False:
+ *           the gate holds the request and will call http_gate_release. `bytes` lives till then
+ *   ended   the request is over; status 0: the client left before the reply
+ */
+struct http_gate {
+    bool (*enter)(struct request *req);
+    bool (*leave)(struct request *req, int status, const char *type, const char *bytes, size_t len);
+    void (*ended)(struct request *req, int status);
+};
+
+void http_gate_pass(struct request *req);
+void http_gate_release(struct request *req);
+
+/* The request's target as it was sent. */
+const char *http_target(const struct request *req);
+
+/* In leave: a header of the reply, or NULL. And what the gate remembers of a request. */
+const char *http_gate_header(struct request *req, const char *name);
+void **http_gate_data(struct request *req);
 
 struct http_options {
     const char *address; /* numeric */
@@ -30,6 +59,8 @@ struct http_options {
     int64_t max_body, max_upload;
     unsigned header_ms, body_ms, idle_ms; /* deadlines; 0: 10 s, 30 s (a stalled body), 60 s */
     unsigned max_connections;             /* 0: 10000 */
+    int rate;                     /* requests a second of one token, 0: any; tok_0 is not limited */
+    const struct http_gate *gate; /* or NULL; kept */
 };
 
 struct http *http_open(uv_loop_t *loop, const struct http_options *options, struct error *err);

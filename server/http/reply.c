@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "search/base/emit.h"
@@ -33,7 +34,32 @@ void exchange_reply(struct exchange *x, int status, struct MHD_Response *respons
     x->req.replied = true;
     x->status = status;
     x->response = response;
+    if (x->suspended && !x->leaving) http_wake(x);
+}
+
+void http_gate_release(struct request *req)
+{
+    struct exchange *x = exchange_of(req);
+    x->leaving = false;
     if (x->suspended) http_wake(x);
+}
+
+const char *http_gate_header(struct request *req, const char *name)
+{
+    for (const struct header *h = exchange_of(req)->headers; h; h = h->next)
+        if (!strcasecmp(h->name, name)) return h->value;
+    return NULL;
+}
+
+void **http_gate_data(struct request *req) { return &exchange_of(req)->gate_data; }
+
+/* True when the reply may go out now. */
+static bool ask_gate(struct exchange *x, int status, const char *type, const char *bytes,
+                     size_t len)
+{
+    const struct http_gate *gate = x->http->options.gate;
+    if (!x->passed || !gate || !gate->leave || x->req.replied) return true;
+    return gate->leave(&x->req, status, type, bytes, len);
 }
 
 void reply_header(struct request *req, const char *name, const char *value)
@@ -54,6 +80,7 @@ static void reply_owned(struct request *req, int status, const char *type, char 
     if (!response) abort();
     MHD_add_response_header(response, "Content-Type", type);
     exchange_of(req)->n_reply = len;
+    exchange_of(req)->leaving = !ask_gate(exchange_of(req), status, type, bytes, len);
     exchange_reply(exchange_of(req), status, response);
 }
 
@@ -89,6 +116,7 @@ void reply_empty(struct request *req, int status)
     struct MHD_Response *response =
         MHD_create_response_from_buffer(0, nothing, MHD_RESPMEM_PERSISTENT);
     if (!response) abort();
+    exchange_of(req)->leaving = !ask_gate(exchange_of(req), status, "", nothing, 0);
     exchange_reply(exchange_of(req), status, response);
 }
 
@@ -173,6 +201,8 @@ void reply_error(struct request *req, const struct error *err)
 
 void reply_invalid(struct request *req, const struct error *err)
 {
-    if (err->status == E_INPUT) problem(req, 422, status_name(E_INPUT), err->text, err->pointer);
-    else reply_error(req, err);
+    if (err->status == E_INPUT)
+        problem(req, 422, status_name(E_INPUT), err->text, err->pointer);
+    else
+        reply_error(req, err);
 }
