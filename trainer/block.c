@@ -41,10 +41,12 @@ static void attention_half(struct model *model, int l)
     struct projection o = { .out = v->mid, .weight = weight(model, SLOT_O, l), .base = v->x };
     be->rmsnorm_forward(be, norm, v->rstd_attn, v->x, weight(model, SLOT_ATTN_NORM, l),
                         model_shape(model)->norm_eps);
+    model_show(model, PLACE_NORM, 2 * l, norm);
     be->linear_forward(be, qkv, 3, norm);
     be->rope(be, v->q, model->at->rope, model_shape(model)->head_dim, 1);
     be->rope(be, v->k, model->at->rope, model_shape(model)->head_dim, 1);
     be->attention_forward(be, v->att, v->lse, v->q, v->k, v->v, attention_of(model, l));
+    model_show(model, PLACE_ATTENTION, l, v->att);
     be->linear_forward(be, &o, 1, v->att);
 }
 
@@ -58,6 +60,7 @@ static void gate_and_up(struct model *model, int l)
     };
     be->rmsnorm_forward(be, model->at->norm, v->rstd_ffn, v->mid, weight(model, SLOT_FFN_NORM, l),
                         model_shape(model)->norm_eps);
+    model_show(model, PLACE_NORM, 2 * l + 1, model->at->norm);
     be->linear_forward(be, both, 2, model->at->norm);
 }
 
@@ -74,8 +77,10 @@ void block_forward(struct model *model, int layer)
     struct projection down = { .out = v->y,
                                .weight = weight(model, SLOT_DOWN, layer),
                                .base = v->mid };
+    model_show(model, PLACE_STREAM, layer, v->x);
     block_remake(model, layer);
     be->swiglu_forward(be, v->act, v->gate, v->up);
+    model_show(model, PLACE_FFN, layer, v->act);
     be->linear_forward(be, &down, 1, v->act);
 }
 

@@ -16,6 +16,8 @@ static void final_norm(struct model *model)
     struct activations *at = model->at;
     model->be->rmsnorm_forward(model->be, at->norm, at->rstd_last, at->last,
                                final_gain(model, MODEL_WEIGHTS), model_shape(model)->norm_eps);
+    model_show(model, PLACE_STREAM, model_shape(model)->n_layers, at->last);
+    model_show(model, PLACE_NORM, 2 * model_shape(model)->n_layers, at->norm);
 }
 
 /* Rows from..from+rows-1 of a vector that has one element a row of the batch. */

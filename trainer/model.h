@@ -34,6 +34,16 @@ struct model_bytes {
     size_t weights, grads, moments, activations, total;
 };
 
+/* What an observer is shown on the way forward: the inputs of matrices (x of Wo, x of Wdown, and
+ * the outputs of the norms, 2 l, 2 l + 1 and 2 n_layers, in the order of search/channels.h), and
+ * the residual stream that enters layer i (i = n_layers: that leaves the last one). */
+enum model_place { PLACE_ATTENTION, PLACE_FFN, PLACE_NORM, PLACE_STREAM };
+
+struct observer {
+    void (*see)(void *user, enum model_place place, int i, struct view x);
+    void *user;
+};
+
 enum model_block { MODEL_WEIGHTS, MODEL_GRADS, MODEL_M, MODEL_V, MODEL_BLOCKS };
 
 struct model {
@@ -48,6 +58,7 @@ struct model {
     float *losses;          /* host memory for one loss per row */
     struct model *teacher;  /* borrowed; NULL: none (model_set_teacher) */
     struct distill distill;
+    const struct observer *observer; /* NULL: nobody; borrowed. Forward only, remaking not */
 };
 
 /* What model_open would allocate, exactly, without allocating. */
@@ -102,6 +113,12 @@ double model_gradient(struct model *model, const struct model_batch *batch, doub
  * outlives the model. E_INPUT when the vocabularies differ or the backend cannot. */
 enum status model_set_teacher(struct model *model, struct model *teacher, struct distill distill,
                               struct error *err);
+
+static inline void model_show(const struct model *model, enum model_place place, int i,
+                              struct view x)
+{
+    if (model->observer) model->observer->see(model->observer->user, place, i, x);
+}
 
 /* The logits of the batch, (batch*time, vocab_size), in host memory. For verify and tests. */
 void model_logits(struct model *model, const struct model_batch *batch, float *to);

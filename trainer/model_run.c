@@ -45,6 +45,8 @@ static void backward(struct model *model, bool add)
 {
     struct activations *at = model->at;
     struct view d_table = embedding(model, MODEL_GRADS);
+    const struct observer *observer = model->observer;
+    model->observer = NULL; /* it has seen the forward that is remade here */
     for (int l = model_shape(model)->n_layers - 1; l >= 0; l--) {
         if (at->keep == KEEP_INPUTS) block_remake(model, l);
         block_backward(model, l, add);
@@ -52,6 +54,7 @@ static void backward(struct model *model, bool add)
     /* a tied table was written by the LM head already */
     if (!add && !model_shape(model)->tie_word_embeddings) model->be->zero(model->be, d_table);
     model->be->embed_backward(model->be, d_table, at->d_x, at->ids);
+    model->observer = observer;
 }
 
 /* Added in the order of the rows, in double: the same on every backend. */

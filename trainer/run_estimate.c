@@ -1,6 +1,7 @@
 /* dry_run: what a job would take, by counting; nothing large is allocated. */
 #include "search/cost.h"
 #include "search/search.h"
+#include "trainer/collector.h"
 #include "trainer/formats/weights.h"
 #include "trainer/model.h"
 #include "trainer/run.h"
@@ -45,6 +46,8 @@ static enum status count_steps(const struct job *job, const struct shape *source
     struct search search;
     *steps = recipe_steps(&job->recipe, job->budget_tokens);
     if (job->kind != JOB_SEARCH) return OK;
+    if (scoring_check(&job->search.scoring, collector_offers(), err))
+        return fail_in(err, "search/criterion/name");
     TRY(search_open(&search, source, &job->search, job->seed, err));
     *steps = search_steps_planned(&search);
     search_close(&search);

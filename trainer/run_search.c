@@ -1,6 +1,7 @@
 /* Kind search: the source trains, then warms up, then gives up unit after unit (search.h). */
 #include <stdio.h>
 #include <stdlib.h>
+#include "trainer/explain.h"
 #include "trainer/run.h"
 #include "trainer/surgery.h"
 #include "trainer/training.h"
@@ -36,7 +37,8 @@ static enum status snapshot(struct training *t, struct error *err)
     TRY(dir_make(dir, err));
     TRY(training_export(t, name, sha256, err));
     tell_snapshot(t, name, sha256);
-    return training_validate(t, false, err);
+    TRY(training_validate(t, false, err));
+    return explain_snapshot(t, err);
 }
 
 /* ---- removals ------------------------------------------------------------------------------- */
@@ -62,6 +64,7 @@ static void keep_removal(struct training *t, const struct removal *removal)
 static enum status apply(struct training *t, const struct removal *removal, struct error *err)
 {
     int first;
+    if (t->collector) TRY(collector_remove(t->collector, removal, err));
     TRY(surgery_remove(t->model, removal, err));
     keep_removal(t, removal);
     if (t->removals.failed) return fail(err, E_LIMIT, "the trajectory is too long to keep");
@@ -69,16 +72,25 @@ static enum status apply(struct training *t, const struct removal *removal, stru
     return search_crossed(&t->search, &first) ? snapshot(t, err) : OK;
 }
 
+static enum status score(struct training *t, struct error *err)
+{
+    if (!t->collector || !search_choice_is_due(&t->search)) return OK;
+    return collector_score(t->collector, &t->search, &t->scores, err);
+}
+
 static enum status decide(struct training *t, bool *removed, struct error *err)
 {
+    *removed = false;
+    TRY(score(t, err));
     struct removal *removal = malloc(sizeof *removal);
     if (!removal) abort();
-    *removed = false;
     while (!err->status && search_decide(&t->search, &t->scores, removal)) {
         *removed = true;
         apply(t, removal, err);
     }
     free(removal);
+    if (t->collector && search_unit_ended(&t->search))
+        collector_fade(t->collector, t->search.options.scoring.ema);
     return err->status;
 }
 
@@ -87,9 +99,8 @@ static enum status decide(struct training *t, bool *removed, struct error *err)
 
 static enum status step(struct training *t, struct error *err)
 {
-    bool counts = search_counts(&t->search), removed;
-    TRY(training_step(t, counts ? t->saliency : NULL, err));
-    if (counts) saliency_collect(t->saliency, &t->scores);
+    bool removed;
+    TRY(training_step(t, search_counts(&t->search), err));
     search_step(&t->search);
     TRY(decide(t, &removed, err));
     t->total_steps = search_steps_planned(&t->search);

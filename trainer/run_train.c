@@ -5,7 +5,7 @@
 static enum status loop(struct training *t, struct error *err)
 {
     while (t->step < t->total_steps) {
-        TRY(training_step(t, NULL, err));
+        TRY(training_step(t, false, err));
         training_tell_step(t, t->step == t->total_steps);
         if (t->step < t->total_steps) TRY(training_between(t, err));
     }

@@ -35,6 +35,7 @@ const struct param *saliency_params(struct saliency *s)
         const struct slot *slot = &s->model->layout.slot[i];
         struct param *p = &s->param[i];
         *p = s->model->param[i];
+        if (s->without_embedding && (slot->kind == SLOT_EMBED || slot->kind == SLOT_HEAD)) continue;
         sums_of(s, slot->row_axis, slot->layer, &p->row_sum, &p->row_span);
         sums_of(s, slot->col_axis, slot->layer, &p->col_sum, &p->col_span);
     }

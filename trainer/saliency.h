@@ -24,6 +24,7 @@
 struct saliency {
     struct model *model; /* borrowed */
     enum head_unit unit;
+    bool without_embedding; /* embedding and head add to no sum */
     struct block *sums;  /* n_sums doubles, on the backend */
     int n_sums;          /* at the capacity: stem, then per layer heads and ffn */
     int64_t steps;       /* added since the last collection */

@@ -76,6 +76,16 @@ static enum status check_vocabulary(const struct training *t, struct error *err)
                 t->source.vocab_size, t->ds.vocab_size);
 }
 
+static enum status allocate_search(struct training *t, struct error *err)
+{
+    const struct search_options *o = &t->search.options;
+    if (collector_is_needed(o)) TRY(collector_open(&t->collector, t->model, &t->search, err));
+    if (t->collector && t->collector->scores) return OK;
+    TRY(saliency_open(&t->saliency, t->model, o->space.head_unit, err));
+    t->saliency->without_embedding = !o->scoring.embedding_in_stem;
+    return OK;
+}
+
 static enum status allocate(struct training *t, const struct shape *current, struct error *err)
 {
     const struct recipe *r = &t->job->recipe;
@@ -85,8 +95,7 @@ static enum status allocate(struct training *t, const struct shape *current, str
     t->targets = calloc(n, sizeof *t->targets);
     if (!t->ids || !t->targets) return fail(err, E_MEMORY, "no memory for a batch of %zu ids", n);
     TRY(model_open(&t->model, t->be, &t->source, current, &options, err));
-    if (!training_is_search(t)) return OK;
-    return saliency_open(&t->saliency, t->model, t->job->search.space.head_unit, err);
+    return training_is_search(t) ? allocate_search(t, err) : OK;
 }
 
 static enum status open_teacher(struct training *t, struct error *err)
@@ -145,10 +154,19 @@ static enum status replay(struct training *t, const struct checkpoint *cp, struc
         return fail(err, E_CONFLICT, "its removals do not lead to its shape");
     scores_release(&t->scores);
     search_init_scores(&t->search, &t->scores);
-    if (scores_count(&t->scores) != cp->n_scores)
+    return OK;
+}
+
+/* What was collected in the unit of the schedule that had begun. */
+static enum status restore_scores(struct training *t, const struct checkpoint *cp,
+                                  struct error *err)
+{
+    int64_t n = scores_count(&t->scores);
+    if (n + (t->collector ? collector_count(t->collector) : 0) != cp->n_scores)
         return fail(err, E_CONFLICT, "its scores do not fit its shape");
     scores_set(&t->scores, cp->scores);
     t->scores.weight = cp->scores_weight;
+    if (t->collector) collector_set(t->collector, cp->scores + n);
     return OK;
 }
 
@@ -172,6 +190,8 @@ static enum status resume(struct training *t, const struct checkpoint *cp, struc
     TRY(check_same_job(t, cp, err));
     if (training_is_search(t) && replay(t, cp, err)) return fail_in(err, "%.160s", cp->path);
     TRY(allocate(t, &cp->shape, err));
+    if (training_is_search(t) && restore_scores(t, cp, err))
+        return fail_in(err, "%.160s", cp->path);
     TRY(checkpoint_read_model(cp, t->model, err));
     t->step = t->saved_step = t->resumed_from = cp->step;
     t->loss = cp->loss;
@@ -215,27 +235,11 @@ static enum status find_source(struct training *t, struct weights **weights, str
     return OK;
 }
 
-/* What search can decide from, but this trainer does not collect. */
-static enum status check_criterion(const struct search_options *options, struct error *err)
-{
-    const struct scoring *s = &options->scoring;
-    if (strcmp(s->name, "param_first"))
-        return fail(err, E_INPUT,
-                    "search/criterion/name: this trainer computes param_first, not %s", s->name);
-    if (s->reduce == REDUCE_MAX)
-        return fail(err, E_INPUT, "search/criterion/reduce: this trainer computes sums, not max");
-    if (s->abs_after)
-        return fail(err, E_INPUT, "search/criterion/abs: this trainer computes before, not after");
-    if (!s->embedding_in_stem)
-        return fail(err, E_INPUT, "search/criterion/embedding_in_stem: this trainer computes true");
-    if (options->update != UPDATE_NONE)
-        return fail(err, E_INPUT, "search/update: this trainer computes none");
-    return OK;
-}
-
 static enum status open_search(struct training *t, struct error *err)
 {
-    TRY(check_criterion(&t->job->search, err));
+    const struct scoring *scoring = &t->job->search.scoring;
+    if (scoring_check(scoring, collector_offers(), err))
+        return fail_in(err, "search/criterion/name");
     TRY(search_open(&t->search, &t->source, &t->job->search, t->job->seed, err));
     search_init_scores(&t->search, &t->scores);
     return OK;
@@ -272,6 +276,7 @@ enum status training_open(struct training *t, const struct job *job, struct even
 void training_close(struct training *t)
 {
     saliency_close(t->saliency);
+    collector_close(t->collector);
     model_close(t->model);
     model_close(t->teacher);
     backend_close(t->be);

@@ -2,6 +2,7 @@
 #define TRAINER_TRAINING_H
 
 #include "search/search.h"
+#include "trainer/collector.h"
 #include "trainer/data/feed.h"
 #include "trainer/data/mixture.h"
 #include "trainer/event.h"
@@ -16,7 +17,7 @@
  * which events are told, never what is computed.
  *
  *     training_open(&t, &job, events, &err);
- *     while (t.step < t.total_steps) training_step(&t, NULL, &err);
+ *     while (t.step < t.total_steps) training_step(&t, false, &err);
  *     training_close(&t);
  *
  * train.c and search_job.c hold the loops of the two kinds of job.
@@ -38,6 +39,7 @@ struct training {
     struct saliency *saliency; /* the rest of this block is for searches only */
     struct search search;
     struct scores scores;
+    struct collector *collector; /* NULL when the optimizer's sums are all that is needed */
     struct buf removals; /* one JSON object a line */
 
     int64_t step, total_steps; /* done, planned (for searches an estimate) */
@@ -58,8 +60,9 @@ void training_close(struct training *t);
 bool training_is_search(const struct training *t);
 int64_t training_tokens(const struct training *t);
 
-/* One optimizer step. `saliency` may be NULL. E_INPUT when the loss is not finite. */
-enum status training_step(struct training *t, struct saliency *saliency, struct error *err);
+/* One optimizer step; when it `counts`, what the search decides from is collected on the way.
+ * E_INPUT when the loss is not finite. */
+enum status training_step(struct training *t, bool counts, struct error *err);
 
 /* Mean loss over the held-out windows, told as an event; nothing when there is no split.
  * `steer`: with target losses in the job, the mixture of domains follows too. */

@@ -24,13 +24,26 @@ static enum status gradients(struct training *t, double *loss, struct error *err
     return OK;
 }
 
-enum status training_step(struct training *t, struct saliency *saliency, struct error *err)
+/* What counts is seen on the way: activations in the forward, weights and gradients after the
+ * backward, or their products in the optimizer's pass. */
+static enum status learn(struct training *t, bool counts, double *loss, struct error *err)
+{
+    struct collector *collector = counts ? t->collector : NULL;
+    struct saliency *saliency = counts ? t->saliency : NULL;
+    if (collector) collector_begin(collector);
+    TRY(gradients(t, loss, err));
+    if (collector) collector_end(collector, recipe_tokens_per_step(&t->job->recipe));
+    t->last_lr = lr_at(&t->lr, t->step + 1);
+    t->grad_norm = optim_step(t->model, &t->job->recipe.optim, t->last_lr, t->step + 1, saliency);
+    if (saliency) saliency_collect(saliency, &t->scores);
+    return OK;
+}
+
+enum status training_step(struct training *t, bool counts, struct error *err)
 {
     double loss;
     t->phase = training_is_search(t) ? search_phase_names[search_phase(&t->search)] : "train";
-    if (gradients(t, &loss, err)) return fail_in(err, "data");
-    t->last_lr = lr_at(&t->lr, t->step + 1);
-    t->grad_norm = optim_step(t->model, &t->job->recipe.optim, t->last_lr, t->step + 1, saliency);
+    if (learn(t, counts, &loss, err)) return fail_in(err, "data");
     t->loss = loss;
     if (!isfinite(loss) || !isfinite(t->grad_norm))
         return fail(err, E_INPUT,
@@ -114,11 +127,13 @@ static void fill_checkpoint(struct training *t, struct checkpoint *cp)
     memcpy(cp->taken, t->feed.taken, sizeof cp->taken);
     memcpy(cp->weight, t->feed.weight, sizeof cp->weight);
     if (!training_is_search(t)) return;
-    cp->n_scores = scores_count(&t->scores);
+    int64_t n = scores_count(&t->scores);
+    cp->n_scores = n + (t->collector ? collector_count(t->collector) : 0);
     cp->scores_weight = t->scores.weight;
     cp->scores = calloc((size_t)cp->n_scores + 1, sizeof *cp->scores);
     if (!cp->scores) abort();
     scores_get(&t->scores, cp->scores);
+    if (t->collector) collector_get(t->collector, cp->scores + n);
 }
 
 enum status training_save(struct training *t, struct error *err)
