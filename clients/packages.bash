@@ -16,6 +16,7 @@ packages_build=(
     libssl-dev                                 # SHA-256
     libutf8proc-dev                            # how tokenizers normalise text
     libuv1-dev                                 # event loop
+    zlib1g-dev                                 # large replies go out packed
 )
 # shellcheck disable=SC2034
 packages_run=(postgresql ca-certificates)

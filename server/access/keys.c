@@ -118,7 +118,7 @@ bool keys_leave(struct request *req, int status, const char *type, const char *b
     key->params[2] = request_printf(req, "%d", status);
     key->params[3] = type;
     key->params[4] = http_gate_header(req, "Location");
-    key->params[5] = bytes;
+    key->params[5] = NULL;
     if (len <= REPLY_MAX) { /* NUL-terminated for the database */
         char *copy = request_alloc(req, len + 1, 1);
         memcpy(copy, bytes, len);

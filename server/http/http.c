@@ -1,7 +1,5 @@
 #include "server/http/http.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
@@ -13,12 +11,12 @@
 #include <unistd.h>
 #include "search/base/log.h"
 #include "server/http/exchange.h"
+#include "server/http/listen.h"
 
 enum {
     POOL_BYTES = 16 * 1024, /* per connection; about half of it is room for headers */
     SWEEP_MS = 500,
-    RUNS = 16, /* of libmicrohttpd per wake-up, before the loop gets its turn */
-    BACKLOG = 1024,
+    RUNS = 16,         /* of libmicrohttpd per wake-up, before the loop gets its turn */
     REPLY_MS = 120000, /* a client may take this long for a reply, and 1 s per 16 KiB */
 };
 
@@ -223,47 +221,6 @@ static void on_sweep(uv_timer_t *timer)
 /* ---- opening
  * ------------------------------------------------------------------------------------------ */
 
-static enum status make_address(const struct http_options *o, struct sockaddr_storage *out,
-                                socklen_t *len, struct error *err)
-{
-    struct sockaddr_in *v4 = (struct sockaddr_in *)out;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
-    memset(out, 0, sizeof *out);
-    if (inet_pton(AF_INET, o->address, &v4->sin_addr) == 1) {
-        v4->sin_family = AF_INET;
-        v4->sin_port = htons((uint16_t)o->port);
-        *len = sizeof *v4;
-    } else if (inet_pton(AF_INET6, o->address, &v6->sin6_addr) == 1) {
-        v6->sin6_family = AF_INET6;
-        v6->sin6_port = htons((uint16_t)o->port);
-        *len = sizeof *v6;
-    } else
-        return fail(err, E_INPUT, "\"%s\" is not a numeric address to listen on", o->address);
-    return OK;
-}
-
-static enum status listen_on(struct http *http, int *fd, struct error *err)
-{
-    struct sockaddr_storage address;
-    socklen_t len;
-    int one = 1;
-    TRY(make_address(&http->options, &address, &len, err));
-    *fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (*fd < 0) return fail(err, E_IO, "cannot make a socket: %s", strerror(errno));
-    setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(*fd, (struct sockaddr *)&address, len) || listen(*fd, BACKLOG) ||
-        getsockname(*fd, (struct sockaddr *)&address, &len)) {
-        int why = errno;
-        close(*fd);
-        return fail(err, E_IO, "cannot listen on %s port %d: %s", http->options.address,
-                    http->options.port, strerror(why));
-    }
-    bool v4 = address.ss_family == AF_INET;
-    http->port = ntohs(v4 ? ((struct sockaddr_in *)&address)->sin_port
-                          : ((struct sockaddr_in6 *)&address)->sin6_port);
-    return OK;
-}
-
 static void on_message(void *data, const char *fmt, va_list args)
     __attribute__((format(printf, 2, 0)));
 
@@ -329,7 +286,8 @@ struct http *http_open(uv_loop_t *loop, const struct http_options *options, stru
     set_options(http, options);
     list_init(&http->conns);
     list_init(&http->streams);
-    if (listen_on(http, &fd, err)) {
+    fd = listen_on(http->options.address, http->options.port, &http->port, err);
+    if (fd < 0) {
         free(http);
         return NULL;
     }

@@ -29,7 +29,7 @@ struct http;
  *   enter   before the handler. True: go on. False: the gate has replied, or holds the
  *           request (request_hold) and will call http_gate_pass or reply
  *   leave   before the reply of a handler goes out (not of enter, nor of a stream or file). False:
- *           the gate holds the request and will call http_gate_release. `bytes` lives till then
+ *           the gate holds the request and will call http_gate_release. `bytes` lives for the call
  *   ended   the request is over; status 0: the client left before the reply
  */
 struct http_gate {

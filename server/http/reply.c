@@ -8,6 +8,7 @@
 #include "search/base/emit.h"
 #include "search/base/log.h"
 #include "server/http/exchange.h"
+#include "server/http/gzip.h"
 
 enum { PROBLEM_MAX = 8192 };
 
@@ -72,15 +73,33 @@ void reply_header(struct request *req, const char *name, const char *value)
     x->headers = h;
 }
 
+/* Replaces the bytes by packed ones when the client takes them and it pays. */
+static void pack(struct request *req, const char *type, char **bytes, size_t *len)
+{
+    bool text = !strncmp(type, "text/", 5) || strstr(type, "json");
+    if (!text || *len < GZIP_MIN || req->gone) return;
+    if (http_gate_header(req, "Content-Encoding")) return; /* packed by the handler */
+    if (!http_gate_header(req, "Vary")) reply_header(req, "Vary", "Accept-Encoding");
+    if (!gzip_is_taken(request_header(req, "Accept-Encoding"))) return;
+    size_t packed;
+    char *out = gzip_pack(*bytes, *len, &packed);
+    if (!out) return;
+    free(*bytes);
+    *bytes = out;
+    *len = packed;
+    reply_header(req, "Content-Encoding", "gzip");
+}
+
 /* Takes over `bytes`, from malloc. */
 static void reply_owned(struct request *req, int status, const char *type, char *bytes, size_t len)
 {
+    exchange_of(req)->leaving = !ask_gate(exchange_of(req), status, type, bytes, len);
+    pack(req, type, &bytes, &len);
     struct MHD_Response *response =
         MHD_create_response_from_buffer(len, bytes, MHD_RESPMEM_MUST_FREE);
     if (!response) abort();
     MHD_add_response_header(response, "Content-Type", type);
     exchange_of(req)->n_reply = len;
-    exchange_of(req)->leaving = !ask_gate(exchange_of(req), status, type, bytes, len);
     exchange_reply(exchange_of(req), status, response);
 }
 

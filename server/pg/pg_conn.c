@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "search/base/log.h"
+#include "server/pg/pg_batch.h"
 
 enum { DOWN, CONNECTING, READY, BROKEN, CLOSED };
 
@@ -63,45 +64,6 @@ static void wait_ms(struct pg_conn *conn, unsigned ms)
 
 /* ---- a batch's life ----------------------------------------------------------------- */
 
-/* Runs done for every query of a batch; any done may free its query. */
-static void finish_batch(struct pg_query *query)
-{
-    while (query) {
-        struct pg_query *next = query->and_then;
-        PGresult *rows = query->rows;
-        struct error err = query->err;
-        query->rows = NULL;
-        query->done(query, rows, &err);
-        PQclear(rows);
-        query = next;
-    }
-}
-
-void pg_batch_fail(struct pg_query *query, enum status status, const char *text)
-{
-    for (struct pg_query *q = query; q; q = q->and_then) {
-        PQclear(q->rows);
-        q->rows = NULL;
-        q->err = (struct error){ 0 };
-        fail(&q->err, status, "%.300s", text);
-    }
-    finish_batch(query);
-}
-
-/* When one failed, the others have not happened either. */
-static void settle_batch(struct pg_query *query)
-{
-    bool failed = false;
-    for (struct pg_query *q = query; q; q = q->and_then) failed |= q->err.status != OK;
-    for (struct pg_query *q = query; failed && q; q = q->and_then)
-        if (!q->err.status) {
-            PQclear(q->rows);
-            q->rows = NULL;
-            fail(&q->err, E_CANCELLED, "another statement of the same transaction failed");
-        }
-    finish_batch(query);
-}
-
 static struct pg_query *first_flying(struct pg_conn *conn)
 {
     return list_empty(&conn->flying) ? NULL
@@ -156,10 +118,7 @@ static bool send_batch(struct pg_conn *conn, struct pg_query *query)
 void pg_conn_send(struct pg_conn *conn, struct pg_query *query)
 {
     assert(conn->sm.at == READY);
-    for (struct pg_query *q = query; q; q = q->and_then) {
-        q->rows = NULL;
-        q->err = (struct error){ 0 };
-    }
+    pg_batch_begin(query);
     query->sent_at = uv_now(conn->loop);
     list_append(&conn->flying, &query->link);
     conn->n_flying++;
@@ -190,18 +149,6 @@ static bool is_stale(const PGresult *result)
     return state && (!strcmp(state, "26000") || !strcmp(state, "0A000"));
 }
 
-static void record_error(struct pg_query *q, PGresult *result)
-{
-    if (PQresultStatus(result) == PGRES_PIPELINE_ABORTED) {
-        fail(&q->err, E_CANCELLED, "another statement of the same transaction failed");
-        PQclear(result);
-        return;
-    }
-    pg_error(result, &q->err);
-    PQclear(q->rows);
-    q->rows = result;
-}
-
 static void on_prepared(struct pg_conn *conn, PGresult *result)
 {
     struct pg_query *q = conn->at;
@@ -211,7 +158,7 @@ static void on_prepared(struct pg_conn *conn, PGresult *result)
         PQclear(result);
     } else {
         pg_prepared_forget(&conn->prepared, q->sql);
-        record_error(q, result);
+        pg_batch_record(q, result);
     }
 }
 
@@ -225,7 +172,7 @@ static void on_result(struct pg_conn *conn, PGresult *result)
         if (q->err.status)
             PQclear(result); /* its preparation failed and said why */
         else
-            record_error(q, result);
+            pg_batch_record(q, result);
     }
     aim(conn, q->and_then);
 }
@@ -238,7 +185,7 @@ static void on_commit_error(struct pg_conn *conn, PGresult *result)
     if (q->err.status)
         PQclear(result);
     else
-        record_error(q, result);
+        pg_batch_record(q, result);
 }
 
 static void on_sync(struct pg_conn *conn, PGresult *result)
@@ -246,7 +193,7 @@ static void on_sync(struct pg_conn *conn, PGresult *result)
     PQclear(result);
     struct pg_query *query = take_flying(conn);
     aim(conn, first_flying(conn));
-    settle_batch(query);
+    pg_batch_settle(query);
 }
 
 static void dispatch(struct pg_conn *conn, PGresult *result)

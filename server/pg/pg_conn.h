@@ -69,9 +69,6 @@ bool pg_conn_is_ready(const struct pg_conn *conn);
 /* Sends a batch; only while ready. */
 void pg_conn_send(struct pg_conn *conn, struct pg_query *query);
 
-/* Gives every query of a batch the same failure. Shared with the pool's queue. */
-void pg_batch_fail(struct pg_query *query, enum status status, const char *text);
-
 void pg_conn_close(struct pg_conn *conn, void (*closed)(struct pg_conn *conn));
 
 #endif

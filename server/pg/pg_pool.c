@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "server/pg/pg_batch.h"
 #include "server/pg/pg_conn.h"
 
 enum { MAX_CONNS = 32 };
@@ -99,10 +100,7 @@ static void on_timer(uv_timer_t *timer)
 
 void pg_pool_send(struct pg_pool *pool, struct pg_query *query)
 {
-    for (struct pg_query *q = query; q; q = q->and_then) {
-        q->rows = NULL;
-        q->err = (struct error){ 0 };
-    }
+    pg_batch_begin(query);
     query->sent_at = uv_now(pool->loop);
     pool->stats.queries++;
     struct pg_conn *conn = list_empty(&pool->queue) && !pool->closing ? least_loaded(pool) : NULL;

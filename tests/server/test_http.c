@@ -1,6 +1,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#define ZLIB_CONST
+#include <zlib.h>
 #include "server/http/request.h"
 #include "server/http/sse.h"
 #include "tests/server/wire.h"
@@ -92,6 +94,16 @@ static void big(struct request *req)
     free(bytes);
 }
 
+static void list(struct request *req)
+{
+    struct buf buf;
+    buf_init(&buf, 1 << 20);
+    buf_puts(&buf, "[0");
+    for (int i = 1; i < 10000; i++) buf_printf(&buf, ",%d", i % 10);
+    buf_puts(&buf, "]");
+    reply_buf(req, 200, &buf);
+}
+
 static void get_file(struct request *req)
 {
     char path[256];
@@ -153,6 +165,7 @@ static const struct route routes[] = {
     { "POST", "/v1/things/{id}/stop", stop_it, .scope = SCOPE_WRITE },
     { "POST", "/v1/files", take_file, .scope = SCOPE_WRITE, .body = BODY_FILE },
     { "GET", "/v1/file", get_file, .scope = SCOPE_READ },
+    { "GET", "/list", list, .scope = SCOPE_OPEN },
     { "GET", "/late", late, .scope = SCOPE_OPEN },
     { "GET", "/forgets", forgets, .scope = SCOPE_OPEN },
     { "GET", "/big", big, .scope = SCOPE_OPEN },
@@ -309,6 +322,14 @@ static const struct {
       "200", "Content-Length: 50\r\n" },
     { "GET /v1/file HTTP/1.1\r\n" HOST TOKEN "If-None-Match: \"x\", W/\"abc\"\r\n" LAST, "304",
       "ETag: \"abc\"\r\n" },
+    /* packed or not */
+    { "GET /list HTTP/1.1\r\n" HOST "Accept-Encoding: br, gzip;q=0.5\r\n" LAST, "200",
+      "Content-Encoding: gzip\r\n" },
+    { "GET /list HTTP/1.1\r\n" HOST "Accept-Encoding: gzip;q=0\r\n" LAST, "200",
+      "Content-Length: 20001\r\n" },
+    { "GET /list HTTP/1.1\r\n" HOST LAST, "200", "Vary: Accept-Encoding\r\n" },
+    { "GET /hello HTTP/1.1\r\n" HOST "Accept-Encoding: gzip\r\n" LAST, "200",
+      "Content-Length: 6\r\n" },
     /* two ways to read */
     { "POST /v1/things HTTP/1.1\r\n" HOST TOKEN
       "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /hello HTTP/1.1\r\n" HOST
@@ -431,6 +452,25 @@ static void slow_reader(void)
     close(fd);
 }
 
+static void unpacks(void)
+{
+    static char out[32768];
+    static const char request[] = "GET /list HTTP/1.1\r\n" HOST "Accept-Encoding: gzip\r\n" LAST;
+    int fd = wire_connect(&wire);
+    wire_send(fd, request, strlen(request));
+    const char *reply = wire_read(fd, 5000);
+    z_stream z = { .avail_in = (uInt)atoi(strstr(reply, "Content-Length: ") + 16),
+                   .next_out = (Bytef *)out, .avail_out = sizeof out - 1 };
+    z.next_in = (z_const Bytef *)strstr(reply, "\r\n\r\n") + 4;
+    CHECK(z.avail_in > 20 && z.avail_in < 5000, "%u bytes", z.avail_in);
+    CHECK_INT(inflateInit2(&z, 31), Z_OK);
+    CHECK_INT(inflate(&z, Z_FINISH), Z_STREAM_END);
+    inflateEnd(&z);
+    close(fd);
+    CHECK_INT(strlen(out), 20001);
+    CHECK(!strncmp(out, "[0,1,2,3", 8) && out[20000] == ']', "%s", out);
+}
+
 static void wait_closed(int n)
 {
     for (int i = 0; i < 500 && n_stream_closed < n; i++) usleep(10000);
@@ -525,6 +565,7 @@ int main(void)
     oversized();
     pipelined();
     slow_reader();
+    unpacks();
     streams();
     vanishing();
     slow_clients();
