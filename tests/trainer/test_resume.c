@@ -9,6 +9,17 @@
     "\"channels_per_unit\":4},\"stop\":{\"ratio\":0.5},\"snapshots\":{\"ratios\":[0.2,0.4]}},"     \
     "\"validation\":{\"every_steps\":10,\"tokens\":512},\"checkpoint\":{\"every_steps\":5,"        \
     "\"keep\":2}"
+/* As above, in another way of choosing: `more` are further members of the options. */
+#define SEARCH_BY(more)                                                                            \
+    ",\"budget\":{\"tokens\":640},\"search\":{\"schedule\":{\"warmup_steps\":4,\"steps_per_"       \
+    "unit\":7,\"channels_per_unit\":12},\"stop\":{\"ratio\":0.4},\"snapshots\":{\"ratios\":[0.2]}" \
+    "," more                                                                                       \
+    "},\"validation\":{\"every_steps\":10,\"tokens\":512},\"checkpoint\":{\"every_steps\":"        \
+    "3,\"keep\":2}"
+#define FLAP_AND_OBS "\"criterion\":{\"name\":\"flap\",\"ema\":0.5},\"update\":\"obs\""
+#define MEAN_PER_LAYER                                                                             \
+    "\"criterion\":{\"name\":\"param_first\",\"abs\":\"after\"},\"space\":{\"scope\":\"per_"       \
+    "layer\"}"
 #define TRAIN                                                                                      \
     ",\"budget\":{\"tokens\":32000},\"validation\":{\"every_steps\":10,\"tokens\":512},"           \
     "\"checkpoint\":{\"every_steps\":30,\"keep\":1}"
@@ -53,7 +64,7 @@ static int compare(const struct program *whole, const struct program *part)
     for (int i = 0; i < part->n; i++) {
         const json_t *event = part->event[i];
         bool removal = event_is(event, "removal"), snapshot = event_is(event, "snapshot");
-        if (removal || snapshot)
+        if (removal || snapshot || event_is(event, "explain"))
             same(whole, event, "ordinal");
         else if (event_is(event, "validation") || event_is(event, "done"))
             same(whole, event, "step");
@@ -120,6 +131,16 @@ static const char *search_job(const char *dir)
     return small_job("search", dir, SMALL_SHAPE_MODEL, SEARCH);
 }
 
+static const char *flap_job(const char *dir)
+{
+    return small_job("search", dir, SMALL_SHAPE_MODEL, SEARCH_BY(FLAP_AND_OBS));
+}
+
+static const char *mean_job(const char *dir)
+{
+    return small_job("search", dir, SMALL_SHAPE_MODEL, SEARCH_BY(MEAN_PER_LAYER));
+}
+
 static const char *train_job(const char *dir)
 {
     return small_job("train", dir, SMALL_SHAPE_MODEL, TRAIN);
@@ -151,6 +172,10 @@ int main(void)
     kill_and_compare(search_job, 2);
     clear();
     kill_and_compare(train_job, 3);
+    clear();
+    kill_and_compare(flap_job, 5);
+    clear();
+    kill_and_compare(mean_job, 6);
     clear();
     make_two_domains();
     kill_and_compare(mixed_job, 4);
