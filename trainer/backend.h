@@ -204,6 +204,13 @@ struct backend {
                           int n_params);
     void (*adamw)(struct backend *be, const struct adamw *step);
 
+    /* --- several ranks (ranks.h) --- */
+
+    /* Starts adding up gradients at..at+n of all ranks, in place, behind what was called so
+     * far; share_finish waits for (or, on a device, lines up behind) all that were started. */
+    void (*share_begin)(struct backend *be, struct block *grads, size_t at, size_t n);
+    void (*share_finish)(struct backend *be);
+
     void *state; /* the backend's own */
 };
 

@@ -1,4 +1,5 @@
 #include "trainer/backend_host.h"
+#include "trainer/ranks.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -144,6 +145,18 @@ static void host_zero(struct backend *be, struct view to)
 
 static void host_finish(struct backend *be) { (void)be; }
 
+static void host_share_begin(struct backend *be, struct block *grads, size_t at, size_t n)
+{
+    (void)be;
+    ranks_sum_begin((float *)grads->bytes + at, n);
+}
+
+static void host_share_finish(struct backend *be)
+{
+    (void)be;
+    if (ranks_size() > 1) ranks_sum_finish();
+}
+
 void host_memory_functions(struct backend *be)
 {
     be->alloc = host_alloc;
@@ -156,6 +169,8 @@ void host_memory_functions(struct backend *be)
     be->copy = host_copy;
     be->zero = host_zero;
     be->finish = host_finish;
+    be->share_begin = host_share_begin;
+    be->share_finish = host_share_finish;
     for (int use = 0; use < BLOCK_USES; use++) be->element_bytes[use] = sizeof(float);
     be->element_bytes[BLOCK_SUMS] = sizeof(double);
 }

@@ -51,7 +51,7 @@ static enum status look(struct training *t, struct depth *d, struct error *err)
     struct observer observer = { see, d };
     int rows = 0;
     int64_t n;
-    for (; rows < r->batch_size && (uint64_t)rows < t->held.n; rows++) {
+    for (; rows < t->model->options.batch_size && (uint64_t)rows < t->held.n; rows++) {
         size_t at = (size_t)rows * (size_t)r->sequence_length;
         TRY(held_out_read(&t->held, (uint64_t)rows, t->ids + at, t->targets + at, err));
     }
@@ -64,7 +64,7 @@ static enum status look(struct training *t, struct depth *d, struct error *err)
 
 static enum status measure_depth(struct training *t, struct depth *d, struct error *err)
 {
-    size_t n = (size_t)t->job->recipe.batch_size * (size_t)t->job->recipe.sequence_length *
+    size_t n = (size_t)t->model->options.batch_size * (size_t)t->job->recipe.sequence_length *
                (size_t)model_shape(t->model)->hidden_size;
     *d = (struct depth){ .be = t->be };
     if (!t->can_validate) return OK;

@@ -158,6 +158,13 @@ const struct slot *layout_slot(const struct layout *layout, enum slot_kind kind,
     return i < 0 ? NULL : &layout->slot[i];
 }
 
+size_t layout_layer_at(const struct layout *layout, int l)
+{
+    enum slot_kind first = layer_kinds[0].kind;
+    bool end = l == layout->current.n_layers;
+    return (end ? layout_slot(layout, SLOT_FINAL_NORM, -1) : layout_slot(layout, first, l))->offset;
+}
+
 const struct slot *layout_find(const struct layout *layout, const char *name)
 {
     for (int i = 0; i < layout->n_slots; i++)

@@ -76,6 +76,9 @@ enum status layout_set_shape(struct layout *layout, const struct shape *current,
 /* The slot of a kind in a layer (-1 for those outside), or NULL when the shape has none. */
 const struct slot *layout_slot(const struct layout *layout, enum slot_kind kind, int layer);
 
+/* Where the slots of layer l start; those of a layer lie together. n_layers: where they end. */
+size_t layout_layer_at(const struct layout *layout, int l);
+
 /* By Hugging Face name; NULL when there is none. */
 const struct slot *layout_find(const struct layout *layout, const char *name);
 

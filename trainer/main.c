@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "search/base/log.h"
 #include "trainer/bench.h"
+#include "trainer/ranks.h"
 #include "trainer/run.h"
 #include "trainer/stop.h"
 #include "trainer/verify.h"
@@ -22,6 +23,8 @@ static const char HELP[] =
     "  lathe-train bench --model DIR | --shape FILE --batch B --seq T [--backend B]\n"
     "                    [--threads N] [--steps N] [--saliency] [--recompute]\n"
     "                                   times steps on random tokens\n"
+    "  mpirun -np N lathe-train < job.json\n"
+    "                                   kinds train and search: N processes share every batch\n"
     "  lathe-train --help | --version\n"
     "\n"
     "A job names its kind (train, search, dataset, import), a work_dir for all it writes, and\n"
@@ -63,14 +66,24 @@ static enum status read_stdin(char **out, size_t *len, struct error *err)
     return err->status;
 }
 
+/* Launchers give standard input to rank 0 only; the others get its text. */
+static void share_text(char **text, size_t *len)
+{
+    ranks_broadcast(len, sizeof *len);
+    if (!ranks_is_root()) *text = calloc(*len + 1, 1);
+    if (!*text) abort();
+    ranks_broadcast(*text, *len);
+}
+
 static enum status read_job(struct job *job, const char *path, struct error *err)
 {
     char *text = NULL;
     size_t len = 0;
-    if (path)
+    if (ranks_is_root() && path)
         file_read(&text, &len, path, JOB_MAX_BYTES, err);
-    else
+    else if (ranks_is_root())
         read_stdin(&text, &len, err);
+    if (!ranks_share(err)) share_text(&text, &len);
     if (!err->status) job_parse(job, text, len, err);
     free(text);
     return err->status;
@@ -104,7 +117,10 @@ static enum status run(const struct job *job, struct events *events, struct erro
 {
     if (job->dry_run && (job->kind == JOB_TRAIN || job->kind == JOB_SEARCH))
         return run_estimate(job, events, err);
-    TRY(lock_work_dir(job->work_dir, err));
+    if (ranks_is_root()) lock_work_dir(job->work_dir, err);
+    TRY(ranks_share(err));
+    bool shared = job->kind == JOB_TRAIN || job->kind == JOB_SEARCH;
+    if (!shared && !ranks_is_root()) return OK;
     switch (job->kind) {
     case JOB_TRAIN: return run_train(job, events, err);
     case JOB_SEARCH: return run_search(job, events, err);
@@ -145,7 +161,12 @@ static int job_main(const char *path)
     struct error err = { 0 };
     struct job job = { 0 };
     stop_install();
-    struct events *events = events_open(STDOUT_FILENO);
+    if (ranks_join(&err)) {
+        log_error("%s", err.text);
+        return status_exit_code(err.status);
+    }
+    int out = ranks_is_root() ? STDOUT_FILENO : open("/dev/null", O_WRONLY | O_CLOEXEC);
+    struct events *events = events_open(out);
     if (!read_job(&job, path, &err)) run(&job, events, &err);
     if (err.status) {
         tell_error(events, &err);
@@ -153,7 +174,10 @@ static int job_main(const char *path)
     }
     events_close(events);
     job_release(&job);
-    return err.status == E_LIMIT ? 2 : status_exit_code(err.status);
+    int code = err.status == E_LIMIT ? 2 : status_exit_code(err.status);
+    if (code && code != 75) ranks_abort(code); /* the others may be waiting for us */
+    ranks_leave();
+    return code;
 }
 
 static int usage(const char *what)

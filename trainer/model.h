@@ -58,6 +58,8 @@ struct model {
     float *losses;          /* host memory for one loss per row */
     struct model *teacher;  /* borrowed; NULL: none (model_set_teacher) */
     struct distill distill;
+    bool share; /* model_gradient sums the gradients of all ranks (ranks.h); set for the last
+                   micro-batch of a step */
     const struct observer *observer; /* NULL: nobody; borrowed. Forward only, remaking not */
 };
 

@@ -41,6 +41,18 @@ static void forward(struct model *model)
     for (int l = 0; l < model_shape(model)->n_layers; l++) block_forward(model, l);
 }
 
+/* The gradients of a layer (-1: those before the first, n_layers: those after the last) are
+ * final: the other ranks may have them while we go on. */
+static void share(struct model *model, int layer)
+{
+    const struct layout *layout = &model->layout;
+    int n = layout->current.n_layers;
+    if (!model->share) return;
+    size_t from = layer < 0 ? 0 : layout_layer_at(layout, layer);
+    size_t to = layer < n ? layout_layer_at(layout, layer + 1) : layout->n_floats;
+    model->be->share_begin(model->be, model->block[MODEL_GRADS], from, to - from);
+}
+
 static void backward(struct model *model, bool add)
 {
     struct activations *at = model->at;
@@ -50,10 +62,14 @@ static void backward(struct model *model, bool add)
     for (int l = model_shape(model)->n_layers - 1; l >= 0; l--) {
         if (at->keep == KEEP_INPUTS) block_remake(model, l);
         block_backward(model, l, add);
+        share(model, l);
     }
     /* a tied table was written by the LM head already */
     if (!add && !model_shape(model)->tie_word_embeddings) model->be->zero(model->be, d_table);
     model->be->embed_backward(model->be, d_table, at->d_x, at->ids);
+    share(model, -1);
+    share(model, model_shape(model)->n_layers);
+    if (model->share) model->be->share_finish(model->be);
     model->observer = observer;
 }
 

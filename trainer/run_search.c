@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "trainer/explain.h"
+#include "trainer/ranks.h"
 #include "trainer/run.h"
 #include "trainer/surgery.h"
 #include "trainer/training.h"
@@ -66,6 +67,7 @@ static enum status apply(struct training *t, const struct removal *removal, stru
     int first;
     if (t->collector) TRY(collector_remove(t->collector, removal, err));
     TRY(surgery_remove(t->model, removal, err));
+    TRY(ranks_agree(removal->shape_hash, "the shape after a removal", err));
     keep_removal(t, removal);
     if (t->removals.failed) return fail(err, E_LIMIT, "the trajectory is too long to keep");
     tell_removal(t, removal);

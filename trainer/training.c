@@ -7,6 +7,7 @@
 #include "search/base/log.h"
 #include "trainer/checkpoint.h"
 #include "trainer/model_folder.h"
+#include "trainer/ranks.h"
 
 bool training_is_search(const struct training *t) { return t->job->kind == JOB_SEARCH; }
 
@@ -89,7 +90,8 @@ static enum status allocate_search(struct training *t, struct error *err)
 static enum status allocate(struct training *t, const struct shape *current, struct error *err)
 {
     const struct recipe *r = &t->job->recipe;
-    struct model_options options = { r->batch_size, r->sequence_length, true, r->recompute };
+    struct model_options options = { r->batch_size / ranks_size(), r->sequence_length, true,
+                                     r->recompute };
     size_t n = (size_t)r->batch_size * (size_t)r->sequence_length;
     t->ids = calloc(n, sizeof *t->ids);
     t->targets = calloc(n, sizeof *t->targets);
@@ -202,13 +204,36 @@ static enum status resume(struct training *t, const struct checkpoint *cp, struc
     return OK;
 }
 
+/* With several ranks: what one process alone may ask for is refused here. */
+static enum status check_ranks(const struct training *t, struct error *err)
+{
+    int n = ranks_size(), batch = t->job->recipe.batch_size;
+    if (batch % n)
+        return fail(err, E_INPUT,
+                    "recipe/batch_size: %d sequences cannot be shared by %d processes", batch, n);
+    if (n > 1 && training_is_search(t) && collector_is_needed(&t->search.options))
+        return fail(err, E_INPUT,
+                    "search/criterion: only the default criterion works with several processes");
+    return OK;
+}
+
+/* Rank 0 looks first, because it clears away what a crash left. */
+static enum status load_checkpoint(struct checkpoint *cp, bool *found, const char *dir,
+                                   struct error *err)
+{
+    if (ranks_is_root()) checkpoint_load(cp, found, dir, err);
+    TRY(ranks_share(err));
+    if (!ranks_is_root()) checkpoint_load(cp, found, dir, err);
+    return err->status;
+}
+
 static enum status start_or_resume(struct training *t, struct weights *weights, struct error *err)
 {
     struct checkpoint cp;
     char dir[PATH_ROOM];
     bool found;
     TRY(path_join(dir, t->job->work_dir, "checkpoints", err));
-    TRY(checkpoint_load(&cp, &found, dir, err));
+    TRY(load_checkpoint(&cp, &found, dir, err));
     if (found)
         resume(t, &cp, err);
     else
@@ -251,6 +276,7 @@ static enum status open_parts(struct training *t, struct weights **weights, stru
     TRY(open_data(t, err));
     TRY(check_vocabulary(t, err));
     if (training_is_search(t)) TRY(open_search(t, err));
+    TRY(check_ranks(t, err));
     TRY(backend_open(&t->be, t->job->backend, t->job->threads, err));
     TRY(start_or_resume(t, *weights, err));
     if (*t->job->teacher.path && open_teacher(t, err)) return fail_in(err, "teacher/path");

@@ -5,6 +5,7 @@
 #include <string.h>
 #include "trainer/checkpoint.h"
 #include "trainer/model_folder.h"
+#include "trainer/ranks.h"
 #include "trainer/stop.h"
 #include "trainer/training.h"
 
@@ -14,12 +15,16 @@
 static enum status gradients(struct training *t, double *loss, struct error *err)
 {
     const struct recipe *r = &t->job->recipe;
-    struct model_batch batch = { t->ids, t->targets, r->batch_size, r->sequence_length };
+    int rows = r->batch_size / ranks_size(); /* this rank's, of the batch that all draw */
+    size_t at = (size_t)ranks_rank() * (size_t)rows * (size_t)r->sequence_length;
+    struct model_batch batch = { t->ids + at, t->targets + at, rows, r->sequence_length };
     double sum = 0, n = (double)recipe_tokens_per_step(r);
     for (int i = 0; i < r->grad_accum; i++) {
         TRY(feed_next(&t->feed, r->batch_size, t->ids, t->targets, err));
+        t->model->share = ranks_size() > 1 && i == r->grad_accum - 1;
         sum += model_gradient(t->model, &batch, 1 / n, i > 0);
     }
+    ranks_sum(&sum, 1);
     *loss = sum / n;
     return OK;
 }
@@ -63,18 +68,21 @@ static enum status held_out_loss(struct training *t, const struct held_out *held
 {
     const struct recipe *r = &t->job->recipe;
     size_t time = (size_t)r->sequence_length;
-    int64_t count = 0, n;
-    double sum = 0;
+    int most = r->batch_size / ranks_size(), turn = 0;
+    int64_t n;
+    double sum[2] = { 0, 0 }; /* of losses, and their number */
     for (uint64_t i = 0; i < held->n;) {
         int rows = 0;
-        for (; rows < r->batch_size && i < held->n; rows++, i++)
+        for (; rows < most && i < held->n; rows++, i++)
             TRY(held_out_read(held, i, t->ids + (size_t)rows * time,
                               t->targets + (size_t)rows * time, err));
+        if (turn++ % ranks_size() != ranks_rank()) continue; /* another rank's */
         struct model_batch batch = { t->ids, t->targets, rows, r->sequence_length };
-        sum += model_loss(t->model, &batch, &n);
-        count += n;
+        sum[0] += model_loss(t->model, &batch, &n);
+        sum[1] += (double)n;
     }
-    *loss = sum / (double)count;
+    ranks_sum(sum, 2);
+    *loss = sum[0] / sum[1];
     return OK;
 }
 
@@ -142,11 +150,14 @@ enum status training_save(struct training *t, struct error *err)
     char dir[PATH_ROOM], path[PATH_ROOM];
     if (t->saved_step == t->step) return OK;
     TRY(path_join(dir, t->job->work_dir, "checkpoints", err));
-    fill_checkpoint(t, &cp);
-    checkpoint_save(&cp, t->model, dir, t->job->checkpoint_keep, path, err);
-    free(cp.scores);
-    TRY(err->status);
+    if (ranks_is_root()) {
+        fill_checkpoint(t, &cp);
+        checkpoint_save(&cp, t->model, dir, t->job->checkpoint_keep, path, err);
+        free(cp.scores);
+    }
+    TRY(ranks_share(err));
     t->saved_step = t->step;
+    if (!ranks_is_root()) return OK;
     struct emit *e = event_begin(t->events, "checkpoint");
     emit_kv_int(e, "step", t->step);
     emit_kv_string(e, "path", path + strlen(dir) - strlen("checkpoints"));
@@ -159,7 +170,7 @@ static bool due(int64_t every, int64_t step) { return every > 0 && step % every 
 enum status training_between(struct training *t, struct error *err)
 {
     if (due(t->job->validate_every, t->step)) TRY(training_validate(t, true, err));
-    bool stop = stop_wanted();
+    bool stop = ranks_most(stop_wanted());
     if (stop || due(t->job->checkpoint_every, t->step)) TRY(training_save(t, err));
     if (stop) return fail(err, E_CANCELLED, "stopped at step %lld", (long long)t->step);
     return OK;
@@ -171,5 +182,7 @@ enum status training_export(struct training *t, const char *name, char sha256[HA
     char path[PATH_ROOM];
     struct model_folder_extra extra = { t->job->data.path, t->max_position, t->ds.eod };
     TRY(path_join(path, t->job->work_dir, name, err));
-    return model_folder_write(t->model, path, &extra, sha256, err);
+    *sha256 = '\0';
+    if (ranks_is_root()) model_folder_write(t->model, path, &extra, sha256, err);
+    return ranks_share(err);
 }

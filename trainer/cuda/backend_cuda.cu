@@ -1,5 +1,9 @@
 #include "trainer/cuda/device.h"
 
+extern "C" {
+#include "trainer/ranks.h"
+}
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -229,6 +233,7 @@ static void cuda_close(struct backend *be)
 {
     struct device *d = device_of(be);
     cudaStreamSynchronize(d->stream);
+    share_close(d);
     optim_close(d);
     gemm_close(d);
     cudaFree(d->scratch);
@@ -237,15 +242,21 @@ static void cuda_close(struct backend *be)
     free(be);
 }
 
-static enum status device_there(cudaDeviceProp *gpu, struct error *err)
+/* The GPU of this rank: ranks of one machine take turns. */
+static enum status take_device(cudaDeviceProp *gpu, struct error *err)
 {
     int n = 0;
     cudaError_t code = cudaGetDeviceCount(&n);
     if (code != cudaSuccess || !n)
         return fail(err, E_MISSING, "no usable GPU (%s): check nvidia-smi, or take backend \"cpu\"",
                     code ? cudaGetErrorString(code) : "none found");
-    if ((code = cudaGetDeviceProperties(gpu, 0)) != cudaSuccess)
-        return fail(err, E_MISSING, "the GPU does not answer: %s", cudaGetErrorString(code));
+    if (ranks_local() >= n)
+        return fail(err, E_MISSING, "%d processes on this machine, but only %d GPUs",
+                    ranks_local() + 1, n);
+    if ((code = cudaSetDevice(ranks_local())) != cudaSuccess ||
+        (code = cudaGetDeviceProperties(gpu, ranks_local())) != cudaSuccess)
+        return fail(err, E_MISSING, "GPU %d does not answer: %s", ranks_local(),
+                    cudaGetErrorString(code));
     if (gpu->major < 8)
         return fail(err, E_MISSING, "%s has compute capability %d.%d; bf16 needs 8.0 or newer",
                     gpu->name, gpu->major, gpu->minor);
@@ -255,13 +266,12 @@ static enum status device_there(cudaDeviceProp *gpu, struct error *err)
 static enum status open_device(struct backend **out, const char *name, bool half, struct error *err)
 {
     cudaDeviceProp gpu;
-    TRY(device_there(&gpu, err));
+    TRY(take_device(&gpu, err));
     struct backend *be = (struct backend *)calloc(1, sizeof *be);
     struct device *d = (struct device *)calloc(1, sizeof *d);
     if (!be || !d) abort();
     d->half = half;
     d->multiprocessors = gpu.multiProcessorCount;
-    CUDA(cudaSetDevice(0));
     CUDA(cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking));
 
     be->name = name;
@@ -290,6 +300,10 @@ static enum status open_device(struct backend **out, const char *name, bool half
     loss_install(be);
     attention_install(be);
     optim_install(be);
+    if (share_install(be, err)) {
+        cuda_close(be);
+        return err->status;
+    }
     *out = be;
     return OK;
 }

@@ -49,6 +49,7 @@ struct device {
     void *scratch; /* between two kernels of one operation; grows, never shrinks */
     size_t scratch_bytes;
     struct optim_tables *optim;
+    struct share *share; /* several ranks only */
 };
 
 static inline struct device *device_of(struct backend *be) { return (struct device *)be->state; }
@@ -150,5 +151,9 @@ void loss_install(struct backend *be);
 void attention_install(struct backend *be);
 void optim_install(struct backend *be);
 void optim_close(struct device *d);
+
+/* One of share_nccl.cu and share_absent.cu: E_MISSING for several ranks without NCCL. */
+enum status share_install(struct backend *be, struct error *err);
+void share_close(struct device *d);
 
 #endif

@@ -1,7 +1,8 @@
 /*
  * Causal attention in tiles, forward (FlashAttention-2, Dao 2023): one block a query tile of 64 or
- * 128 rows and head, one warp 16 or 32 of them; key tiles stream through shared memory two deep while the
- * softmax is kept up to date by its running maximum and sum. Nothing of size T x T exists.
+ * 128 rows and head, one warp 16 or 32 of them; key tiles stream through shared memory two deep
+ * while the softmax is kept up to date by its running maximum and sum. Nothing of size T x T
+ * exists.
  */
 #include "trainer/cuda/flash.h"
 
