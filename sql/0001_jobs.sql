@@ -59,6 +59,7 @@ create table job (
     run_after     timestamptz not null default now(),
     heartbeat_at  timestamptz,
 
+    said          bigint not null default 0,    -- bytes of its journal of events that are stored
     reason        text,                         -- why it is not (or no longer) running, for people
     error         jsonb,                        -- the trainer's last error event
     result        jsonb,                        -- the trainer's done event

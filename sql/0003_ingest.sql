@@ -140,7 +140,7 @@ begin
            tokens_per_second = j.tokens_per_second, phase = j.phase, params = j.params,
            done_units = j.done_units, total_units = j.total_units, unit = j.unit,
            failures = j.failures, error = j.error, result = j.result,
-           leased_until = j.leased_until, heartbeat_at = j.heartbeat_at
+           leased_until = j.leased_until, heartbeat_at = j.heartbeat_at, said = j.said
      where job_id = j.job_id;
     if s.search_id is null then return; end if;
     update search
@@ -215,9 +215,11 @@ begin
 end $$;
 
 -- Stores a batch for an attempt that still holds its lease, and renews the lease. `held` is false,
--- and nothing is stored, when it does not; `wish` says what people want of the job now.
+-- and nothing is stored, when it does not; `wish` says what people want of the job now. p_said is the
+-- place in the journal after these lines, kept with them so that none is lost and none read twice.
 create function job_ingest(p_job_id bigint, p_worker_id bigint, p_attempt int, p_lease interval,
-                           p_lines jsonb, out held boolean, out wish text)
+                           p_lines jsonb, p_said bigint default null,
+                           out held boolean, out wish text)
 language plpgsql as $$
 declare
     b batch;
@@ -233,6 +235,7 @@ begin
     wish := j.wish;
     j.leased_until := now() + p_lease;
     j.heartbeat_at := now();
+    j.said := coalesce(p_said, j.said);
     select * into s from search q where q.job_id = p_job_id for update;
     b := (j, s)::batch;
     for line in select * from jsonb_array_elements(p_lines) loop

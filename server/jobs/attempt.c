@@ -3,10 +3,13 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "search/base/buf.h"
 #include "search/base/field.h"
 #include "search/base/log.h"
 #include "server/jobs/child.h"
+#include "server/jobs/journal.h"
+#include "server/jobs/verdict.h"
 #include "server/jobs/work_dir.h"
 #include "server/pg/pg_pool.h"
 #include "server/sm.h"
@@ -21,26 +24,28 @@ static const struct sm_state states[] = {
     [OVER] = { "over", 0 },
 };
 
-enum { QUEUE_ROOM = ATTEMPT_QUEUE + CHILD_CHUNK + 2 * CHILD_LINE };
+enum { QUEUE_ROOM = ATTEMPT_QUEUE + JOURNAL_CHUNK + 2 * JOURNAL_LINE };
 
 struct attempt {
     struct sm sm;
     struct attempt_options options;
     char subject[64], work_dir[1024];
-    char job_id[24], worker_id[24], number[16], lease[24];
+    char job_id[24], worker_id[24], number[16], lease[24], said[24];
 
-    struct child *child;        /* NULL when gone */
-    struct buf waiting, flying; /* lines joined by commas; those in the batch on its way */
-    bool held, asking, look;    /* reading stopped; a query is out; look at the wish soon */
-    bool resting;               /* PostgreSQL was busy or away: not before the timer */
-    bool refused;               /* PostgreSQL did not accept what the process said */
-    const char *how;            /* for job_finish; NULL: by the exit status */
-    char why[376];
+    struct child *child;           /* NULL when gone */
+    struct journal *journal;       /* NULL when it could not be opened */
+    int64_t waiting_to, flying_to; /* places in the journal after those lines */
+    struct buf waiting, flying;    /* lines joined by commas; those in the batch on its way */
+    bool held, asking, look;       /* reading stopped; a query is out; look at the wish soon */
+    bool resting;                  /* PostgreSQL was busy or away: not before the timer */
+    bool refused;                  /* PostgreSQL did not accept what the process said */
+    bool reading; /* in the middle of the journal: on_line leaves the rest to others */
+    struct verdict verdict;
     uint64_t heard_at, stored_at; /* loop time */
 
     uv_timer_t timer; /* the beat, and the rest before trying again */
     struct pg_query query;
-    const char *params[5];
+    const char *params[6];
     struct buf lines; /* the parameter with the batch as a JSON array */
 };
 
@@ -49,7 +54,7 @@ static void tick(struct attempt *a);
 /* ---- questions to PostgreSQL ------------------------------------------------------- */
 
 static const char ingest_sql[] =
-    "select held, wish from job_ingest($1, $2, $3, $4::interval, $5::jsonb)";
+    "select held, wish from job_ingest($1, $2, $3, $4::interval, $5::jsonb, $6)";
 static const char finish_sql[] = "select job_finish($1, $2, $3, $4, $5)";
 
 /* Nothing came of it for now: the server is away, starting or busy. */
@@ -67,9 +72,8 @@ static void rest(struct attempt *a)
 static void refuse(struct attempt *a, const char *text)
 {
     a->refused = true;
-    a->how = "bad_input";
-    snprintf(a->why, sizeof a->why, "what the trainer said was not accepted: %.300s", text);
-    log_error("runner: %s: %s", a->subject, a->why);
+    verdict_set(&a->verdict, "bad_input", "what the trainer said was not accepted: %s", text);
+    log_error("runner: %s: %s", a->subject, a->verdict.why);
     buf_clear(&a->waiting);
     buf_clear(&a->flying);
     if (a->child) child_kill(a->child);
@@ -100,6 +104,7 @@ static void ingested(struct pg_query *query, PGresult *rows, const struct error 
     }
     a->stored_at = uv_now(a->options.app->loop);
     buf_clear(&a->flying);
+    if (!err->status && a->journal) journal_forget(a->journal, a->flying_to);
     bool heard = a->sm.at == WORKING || a->sm.at == ENDED;
     if (heard && err->status)
         refuse(a, err->text);
@@ -116,6 +121,7 @@ static void send_batch(struct attempt *a)
         struct buf empty = a->flying;
         a->flying = a->waiting;
         a->waiting = empty;
+        a->flying_to = a->waiting_to;
     }
     buf_clear(&a->lines);
     buf_putc(&a->lines, '[');
@@ -123,8 +129,10 @@ static void send_batch(struct attempt *a)
     buf_putc(&a->lines, ']');
     a->params[3] = a->lease;
     a->params[4] = a->lines.bytes;
+    a->params[5] = a->said;
+    snprintf(a->said, sizeof a->said, "%" PRId64, a->flying_to);
     a->query = (struct pg_query){
-        .sql = ingest_sql, .n_params = 5, .params = a->params, .done = ingested, .data = a
+        .sql = ingest_sql, .n_params = 6, .params = a->params, .done = ingested, .data = a
     };
     a->asking = true;
     a->look = false;
@@ -150,8 +158,8 @@ static void finished(struct pg_query *query, PGresult *rows, const struct error 
 
 static void send_finish(struct attempt *a)
 {
-    a->params[3] = a->how;
-    a->params[4] = *a->why ? a->why : NULL;
+    a->params[3] = a->verdict.how;
+    a->params[4] = a->verdict.why;
     a->query = (struct pg_query){
         .sql = finish_sql, .n_params = 5, .params = a->params, .done = finished, .data = a
     };
@@ -170,9 +178,10 @@ static bool is_event(const char *text, size_t len)
     return is;
 }
 
-static void on_line(void *data, const char *text, size_t len)
+static void on_line(void *data, const char *text, size_t len, int64_t end)
 {
     struct attempt *a = data;
+    a->waiting_to = end;
     a->heard_at = uv_now(a->options.app->loop);
     if (a->sm.at == LOST || a->refused) return;
     if (!is_event(text, len)) {
@@ -183,46 +192,26 @@ static void on_line(void *data, const char *text, size_t len)
     buf_put(&a->waiting, text, len);
     if (a->waiting.len > ATTEMPT_QUEUE && !a->held) {
         a->held = true;
-        child_hold(a->child);
+        journal_hold(a->journal);
     }
-    tick(a);
+    if (!a->reading) tick(a);
 }
 
-static void judge(struct attempt *a, const struct child_end *end)
+static void on_broken(void *data)
 {
-    char said[200] = "";
-    bool own =
-        !end->signal && (end->exit_status == 0 || end->exit_status == 2 || end->exit_status == 75);
-    if (end->broken)
-        snprintf(a->why, sizeof a->why, "the trainer printed a line above %d bytes", CHILD_LINE);
-    else if (end->signal)
-        snprintf(a->why, sizeof a->why, "the trainer was ended by signal %d", end->signal);
-    else if (end->exit_status == 75)
-        snprintf(a->why, sizeof a->why, "the trainer asked to be started again");
-    else if (end->exit_status == 0)
-        snprintf(a->why, sizeof a->why, "the trainer ended without a done event");
-    else
-        snprintf(a->why, sizeof a->why, "the trainer ended with exit status %d", end->exit_status);
-    if (!own) work_dir_last_words(a->work_dir, said, sizeof said);
-    size_t n = strlen(a->why);
-    if (*said) snprintf(a->why + n, sizeof a->why - n, ": %s", said);
-
-    if (own && end->exit_status == 0)
-        a->how = "done";
-    else if (end->stopped || (own && end->exit_status == 75))
-        a->how = "again";
-    else
-        a->how = own ? "bad_input" : "crash";
-    if (end->stopped) snprintf(a->why, sizeof a->why, "stopped; it goes on from its checkpoint");
+    struct attempt *a = data;
+    verdict_set(&a->verdict, "crash", "the trainer printed a line above %d bytes", JOURNAL_LINE);
+    if (a->child) child_kill(a->child);
 }
 
 static void on_exited(void *data, const struct child_end *end)
 {
     struct attempt *a = data;
     a->child = NULL;
-    if (!a->how) judge(a, end);
-    log_info("runner: %s: attempt %s ended (%s, exit %d, signal %d)", a->subject, a->number, a->how,
-             end->exit_status, end->signal);
+    if (!a->verdict.how) verdict_of_end(&a->verdict, end, a->work_dir);
+    log_info("runner: %s: attempt %s ended (%s, exit %d, signal %d)", a->subject, a->number,
+             a->verdict.how, end->exit_status, end->signal);
+    journal_hold(a->journal); /* from here on we read the rest ourselves */
     if (a->sm.at == WORKING) sm_move(&a->sm, ENDED);
     tick(a);
 }
@@ -230,10 +219,9 @@ static void on_exited(void *data, const struct child_end *end)
 static void check_silence(struct attempt *a)
 {
     uint64_t now = uv_now(a->options.app->loop);
-    if (!a->child || a->held || a->how || now - a->heard_at < ATTEMPT_SILENCE_MS) return;
-    a->how = "crash";
-    snprintf(a->why, sizeof a->why, "the trainer said nothing for %d seconds",
-             ATTEMPT_SILENCE_MS / 1000);
+    if (!a->child || a->held || a->verdict.how || now - a->heard_at < ATTEMPT_SILENCE_MS) return;
+    verdict_set(&a->verdict, "crash", "the trainer said nothing for %d seconds",
+                ATTEMPT_SILENCE_MS / 1000);
     child_kill(a->child);
 }
 
@@ -262,7 +250,24 @@ static void let_flow(struct attempt *a)
 {
     if (!a->held || a->waiting.len) return;
     a->held = false;
-    if (a->child) child_flow(a->child);
+    if (a->child) journal_flow(a->journal);
+}
+
+/* What the journal still holds, as much as fits. False when that was the end of it. */
+static bool read_rest(struct attempt *a)
+{
+    bool more = a->journal != NULL;
+    a->reading = true;
+    while (more && a->waiting.len < ATTEMPT_QUEUE) more = !journal_at_end(a->journal);
+    a->reading = false;
+    return more;
+}
+
+static void let_go(struct attempt *a)
+{
+    if (uv_is_closing((uv_handle_t *)&a->timer)) return;
+    if (a->journal) journal_close(a->journal);
+    uv_close((uv_handle_t *)&a->timer, on_timer_closed);
 }
 
 static void tick(struct attempt *a)
@@ -277,7 +282,7 @@ static void tick(struct attempt *a)
             return;
         case ENDED:
             if (a->asking || a->resting) return;
-            if (a->flying.len || a->waiting.len) {
+            if (a->flying.len || read_rest(a) || a->waiting_to != a->flying_to) {
                 send_batch(a);
                 return;
             }
@@ -290,10 +295,7 @@ static void tick(struct attempt *a)
             if (a->asking || a->child) return;
             sm_move(&a->sm, OVER);
             continue;
-        case OVER:
-            if (!uv_is_closing((uv_handle_t *)&a->timer))
-                uv_close((uv_handle_t *)&a->timer, on_timer_closed);
-            return;
+        case OVER: let_go(a); return;
         }
     }
 }
@@ -316,30 +318,52 @@ void attempt_abandon(struct attempt *a)
     tick(a);
 }
 
-static enum status start(struct attempt *a, struct error *err)
+static enum status open_journal(struct attempt *a, struct error *err)
+{
+    char path[sizeof a->work_dir + 32];
+    snprintf(path, sizeof path, "%s/" WORK_DIR_JOURNAL, a->work_dir);
+    struct journal_options options = {
+        .path = path, .from = a->options.said, .line = on_line, .broken = on_broken, .data = a
+    };
+    return journal_open(&a->journal, a->options.app->loop, &options, err);
+}
+
+static enum status start_child(struct attempt *a, struct error *err)
 {
     const char *text = a->options.document;
-    TRY(work_dir_make(a->work_dir, text, err));
-    char log[sizeof a->work_dir + 16];
+    char log[sizeof a->work_dir + 32];
     snprintf(log, sizeof log, "%s/" WORK_DIR_LOG, a->work_dir);
+    int output = journal_writer(a->journal, err);
+    if (output < 0) return err->status;
     struct child_options options = {
         .program = a->options.program,
         .work_dir = a->work_dir,
         .log = log,
         .job = text,
         .n_job = strlen(text),
-        .line = on_line,
+        .output = output,
         .exited = on_exited,
         .data = a,
     };
-    return child_start(&a->child, a->options.app->loop, &options, err);
+    enum status status = child_start(&a->child, a->options.app->loop, &options, err);
+    close(output);
+    if (!status) work_dir_claim(a->work_dir, child_pid(a->child));
+    return status;
+}
+
+static enum status start(struct attempt *a, struct error *err)
+{
+    TRY(work_dir_make(a->work_dir, a->options.document, err));
+    TRY(open_journal(a, err));
+    work_dir_stop_orphan(a->work_dir);
+    return start_child(a, err);
 }
 
 static void never_started(struct attempt *a, const struct error *err)
 {
-    a->how = "crash";
-    snprintf(a->why, sizeof a->why, "%s", err->text);
-    log_error("runner: %s: %s", a->subject, a->why);
+    verdict_set(&a->verdict, "crash", "%s", err->text);
+    log_error("runner: %s: %s", a->subject, err->text);
+    if (a->journal) journal_hold(a->journal);
     sm_move(&a->sm, ENDED);
 }
 
@@ -352,6 +376,7 @@ static void name_things(struct attempt *a)
     snprintf(a->worker_id, sizeof a->worker_id, "%" PRId64, o->worker_id);
     snprintf(a->number, sizeof a->number, "%d", o->attempt);
     snprintf(a->lease, sizeof a->lease, "%d seconds", ATTEMPT_LEASE_S);
+    a->waiting_to = a->flying_to = o->said;
     a->params[0] = a->job_id;
     a->params[1] = a->worker_id;
     a->params[2] = a->number;

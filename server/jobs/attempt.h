@@ -6,8 +6,8 @@
 #include "server/app.h"
 
 /*
- * One claimed job on this machine: its lathe-train process, the lines of it that are
- * not stored yet, and the lease.
+ * One claimed job on this machine: its lathe-train process, the journal of what it says, and
+ * the lease.
  *
  *   WORKING ──► ENDED ──► FINISHING ──► OVER
  *      │          │           │
@@ -16,15 +16,16 @@
  *   WORKING    the process runs; its lines go to job_ingest in batches, one batch at a
  *              time and in order, which also renews the lease; without lines an empty
  *              batch goes every ATTEMPT_BEAT_MS
- *   ENDED      the process is gone; its last lines are still being stored
+ *   ENDED      the process is gone; its last lines are still being read and stored
  *   FINISHING  job_finish is told how it ended
  *   LOST       the lease is somebody else's, or we gave up: the process is stopped, nothing
  *              is stored
  *   OVER       nothing left; `over` is called
  *
- * While PostgreSQL is away the batch in hand is sent again until it is stored, which is
- * harmless (sql/0003), and lines wait. When ATTEMPT_QUEUE bytes wait we stop reading, so
- * the process waits on its pipe and memory stays bounded.
+ * Lines that an attempt before this one left unstored in the journal are stored first, so
+ * nothing that a trainer said is lost when lathed or PostgreSQL is killed. While PostgreSQL is
+ * away the batch in hand is sent again until it is stored, which is harmless (sql/0003); when
+ * ATTEMPT_QUEUE bytes wait behind it we stop reading, so memory stays bounded.
  *
  * The process ends early when people want the job paused or cancelled (SIGTERM, then
  * SIGKILL), when it says nothing for ATTEMPT_SILENCE_MS, or when PostgreSQL refuses what it
@@ -45,6 +46,7 @@ struct attempt_options {
     const char *program; /* lathe-train */
     int64_t worker_id, job_id;
     int attempt;          /* the fencing token */
+    int64_t said;         /* bytes of the journal that are stored */
     const char *subject;  /* "srch_3"; for the log */
     const char *document; /* the job as lathe-train reads it */
     void (*over)(struct attempt *attempt, void *data);

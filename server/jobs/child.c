@@ -6,28 +6,24 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "search/base/buf.h"
 
 struct child {
     uv_process_t process;
-    uv_pipe_t in, out;
+    uv_pipe_t in;
     uv_timer_t grace;
     uv_write_t write;
     int open_handles;
-    bool exited, at_end, held, reading, killed, closing;
+    bool exited, killed;
     struct child_options options;
     struct child_end end;
     char *job;
-    struct buf partial; /* a line whose newline has not come yet */
-    char chunk[CHILD_CHUNK];
 };
 
 static void on_closed(uv_handle_t *handle)
 {
     struct child *child = handle->data;
     if (--child->open_handles) return;
-    child->options.exited(child->options.data, &child->end);
-    buf_release(&child->partial);
+    if (child->exited) child->options.exited(child->options.data, &child->end);
     free(child->job);
     free(child);
 }
@@ -37,100 +33,25 @@ static void close_one(void *handle)
     if (!uv_is_closing(handle)) uv_close(handle, on_closed);
 }
 
-/* The one way to die: when the process is gone and its output is read to the end. */
-static void settle(struct child *child)
+/* The one way to die; also of a process that never started. */
+static void close_all(struct child *child)
 {
-    if (!child->exited || !child->at_end || child->closing) return;
-    child->closing = true;
     close_one(&child->process);
     close_one(&child->in);
-    close_one(&child->out);
     close_one(&child->grace);
-}
-
-/* ---- lines ------------------------------------------------------------------------- */
-
-static void give_up_on(struct child *child)
-{
-    child->end.broken = true;
-    buf_clear(&child->partial);
-    child_kill(child);
-}
-
-static void take_line(struct child *child, const char *text, size_t len)
-{
-    if (child->end.broken || (!child->partial.len && !len)) return;
-    buf_put(&child->partial, text, len);
-    if (child->partial.failed) {
-        give_up_on(child);
-        return;
-    }
-    child->options.line(child->options.data, child->partial.bytes, child->partial.len);
-    buf_clear(&child->partial);
-}
-
-static void take_chunk(struct child *child, const char *text, size_t len)
-{
-    const char *newline;
-    while ((newline = memchr(text, '\n', len))) {
-        take_line(child, text, (size_t)(newline - text));
-        len -= (size_t)(newline - text) + 1;
-        text = newline + 1;
-    }
-    buf_put(&child->partial, text, len);
-    if (child->partial.failed) give_up_on(child);
-}
-
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
-{
-    (void)suggested;
-    struct child *child = handle->data;
-    *buf = uv_buf_init(child->chunk, sizeof child->chunk);
-}
-
-static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
-{
-    struct child *child = stream->data;
-    if (n > 0) take_chunk(child, buf->base, (size_t)n);
-    if (n >= 0) return;
-    child->at_end = true;
-    child->reading = false;
-    uv_read_stop(stream);
-    settle(child);
-}
-
-void child_hold(struct child *child)
-{
-    child->held = true;
-    if (child->reading) uv_read_stop((uv_stream_t *)&child->out);
-    child->reading = false;
-}
-
-void child_flow(struct child *child)
-{
-    child->held = false;
-    if (!child->reading && !child->at_end)
-        child->reading = !uv_read_start((uv_stream_t *)&child->out, on_alloc, on_read);
-    settle(child);
-}
-
-/* ---- the process ------------------------------------------------------------------- */
-
-static void on_grace_over(uv_timer_t *timer)
-{
-    struct child *child = timer->data;
-    kill(-child->process.pid, SIGKILL);
 }
 
 static void on_exit_of(uv_process_t *process, int64_t exit_status, int term_signal)
 {
     struct child *child = process->data;
+    kill(-process->pid, SIGKILL); /* what it left behind, if anything */
     child->exited = true;
     child->end.exit_status = (int)exit_status;
     child->end.signal = term_signal;
-    uv_timer_start(&child->grace, on_grace_over, CHILD_LINGER_MS, 0);
-    settle(child);
+    close_all(child);
 }
+
+static void on_grace_over(uv_timer_t *timer) { child_kill(timer->data); }
 
 void child_stop(struct child *child)
 {
@@ -159,11 +80,10 @@ static void on_job_written(uv_write_t *write, int status)
 static void init_handles(struct child *child, uv_loop_t *loop)
 {
     uv_pipe_init(loop, &child->in, 0);
-    uv_pipe_init(loop, &child->out, 0);
     uv_timer_init(loop, &child->grace);
-    child->in.data = child->out.data = child->grace.data = child->process.data = child;
+    child->in.data = child->grace.data = child->process.data = child;
     child->write.data = child;
-    child->open_handles = 4;
+    child->open_handles = 3;
 }
 
 static int spawn(struct child *child, uv_loop_t *loop, int log)
@@ -171,7 +91,7 @@ static int spawn(struct child *child, uv_loop_t *loop, int log)
     char *args[] = { strdup(child->options.program), NULL };
     uv_stdio_container_t stdio[3] = {
         { .flags = UV_CREATE_PIPE | UV_READABLE_PIPE, .data.stream = (uv_stream_t *)&child->in },
-        { .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&child->out },
+        { .flags = UV_INHERIT_FD, .data.fd = child->options.output },
         { .flags = UV_INHERIT_FD, .data.fd = log },
     };
     uv_process_options_t options = {
@@ -186,24 +106,6 @@ static int spawn(struct child *child, uv_loop_t *loop, int log)
     int bad = uv_spawn(loop, &child->process, &options);
     free(args[0]);
     return bad;
-}
-
-/* A process that never started has no exit to wait for. */
-static void on_never_started(uv_handle_t *handle)
-{
-    struct child *child = handle->data;
-    if (--child->open_handles) return;
-    buf_release(&child->partial);
-    free(child->job);
-    free(child);
-}
-
-static void forget(struct child *child)
-{
-    uv_close((uv_handle_t *)&child->process, on_never_started);
-    uv_close((uv_handle_t *)&child->in, on_never_started);
-    uv_close((uv_handle_t *)&child->out, on_never_started);
-    uv_close((uv_handle_t *)&child->grace, on_never_started);
 }
 
 static void send_job(struct child *child)
@@ -225,16 +127,14 @@ enum status child_start(struct child **out, uv_loop_t *loop, const struct child_
     struct child *child = calloc(1, sizeof *child);
     if (!child) abort();
     child->options = *options;
-    buf_init(&child->partial, CHILD_LINE);
     init_handles(child, loop);
     int bad = spawn(child, loop, log);
     close(log);
     if (bad) {
-        forget(child);
+        close_all(child);
         return fail(err, E_IO, "cannot start %s: %s", options->program, uv_strerror(bad));
     }
     send_job(child);
-    child_flow(child);
     *out = child;
     return OK;
 }

@@ -54,6 +54,7 @@ static void take_up(struct runner *r, PGresult *rows)
         .attempt = (int)pg_int(rows, 0, 1),
         .subject = pg_text(rows, 0, 2),
         .document = pg_text(rows, 0, 3),
+        .said = pg_int(rows, 0, 4),
         .over = on_over,
         .data = r,
     };
@@ -64,8 +65,9 @@ static void take_up(struct runner *r, PGresult *rows)
 /* ---- questions to PostgreSQL ------------------------------------------------------- */
 
 static const char start_sql[] = "select worker_start($1, $2, $3, $4, '{cpu,ref,cuda}')";
-static const char claim_sql[] = "select j.job_id, j.attempt, j.subject, job_document(j, $3, $4)"
-                                "  from job_claim($1, $2::interval) j";
+static const char claim_sql[] =
+    "select j.job_id, j.attempt, j.subject, job_document(j, $3, $4), j.said"
+    "  from job_claim($1, $2::interval) j";
 static const char seen_sql[] = "update worker set seen_at = now() where worker_id = $1";
 
 static void ask(struct runner *r, const char *sql, int n_params,

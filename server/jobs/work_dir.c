@@ -1,10 +1,13 @@
 #include "server/jobs/work_dir.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
+#include "search/base/log.h"
 
 static enum status write_text(const char *path, const char *text, struct error *err)
 {
@@ -25,6 +28,38 @@ enum status work_dir_make(const char *work_dir, const char *document, struct err
     TRY(write_text(draft, document, err));
     if (rename(draft, path)) return fail(err, E_IO, "cannot write %s: %s", path, strerror(errno));
     return OK;
+}
+
+void work_dir_claim(const char *work_dir, int pid)
+{
+    char path[1100], text[32];
+    struct error err = { 0 };
+    snprintf(path, sizeof path, "%s/trainer.pid", work_dir);
+    snprintf(text, sizeof text, "%d", pid);
+    if (write_text(path, text, &err)) log_warn("runner: %s", err.text);
+}
+
+/* A number may have gone to another process meanwhile: trainers are at home in their folder. */
+static bool works_in(const char *work_dir, int pid)
+{
+    char link[64], place[1100];
+    snprintf(link, sizeof link, "/proc/%d/cwd", pid);
+    ssize_t n = readlink(link, place, sizeof place - 1);
+    return n > 0 && (size_t)n == strlen(work_dir) && !memcmp(place, work_dir, (size_t)n);
+}
+
+void work_dir_stop_orphan(const char *work_dir)
+{
+    char path[1100];
+    int pid = 0;
+    snprintf(path, sizeof path, "%s/trainer.pid", work_dir);
+    FILE *file = fopen(path, "re");
+    if (!file) return;
+    if (fscanf(file, "%d", &pid) == 1 && pid > 1 && works_in(work_dir, pid)) {
+        log_warn("runner: stopping process %d, left in %s by a lathed before", pid, work_dir);
+        kill(pid, SIGTERM);
+    }
+    fclose(file);
 }
 
 /* The start of the last line in `text`, after its trailing newlines are cut off. */

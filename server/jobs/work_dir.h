@@ -7,13 +7,21 @@
 /*
  * The folder of one job, below the folder of jobs. The trainer keeps its checkpoints,
  * snapshots and results there and locks it, so that two of them never work in it at
- * once; we leave it the job as it was last started (job.json, for people) and its
- * standard error (WORK_DIR_LOG).
+ * once; we leave it the job as it was last started (job.json, for people), its process
+ * (trainer.pid), what it said (WORK_DIR_JOURNAL) and its standard error (WORK_DIR_LOG).
  */
-#define WORK_DIR_LOG "trainer.log"
+#define WORK_DIR_LOG     "trainer.log"
+#define WORK_DIR_JOURNAL "events.ndjson"
 
 /* Makes the folder when missing and writes job.json by rename. */
 enum status work_dir_make(const char *work_dir, const char *document, struct error *err);
+
+/* Remembers the trainer that works here now. */
+void work_dir_claim(const char *work_dir, int pid);
+
+/* Tells a trainer that a killed lathed left behind here to stop (SIGTERM). The next one waits
+ * for its lock. */
+void work_dir_stop_orphan(const char *work_dir);
 
 /* The last line of the log that has something in it, or "". */
 void work_dir_last_words(const char *work_dir, char *out, size_t size);

@@ -1,5 +1,5 @@
 """A real lathed on a data directory of its own, for tests that tell the story over HTTP."""
-import http.client, json, os, pathlib, random, shutil, signal, socket, subprocess, sys, tempfile, time, urllib.parse
+import http.client, json, os, pathlib, random, shutil, signal, socket, subprocess, sys, tempfile, time, urllib.parse, uuid
 
 BIN = pathlib.Path(os.environ["LATHE_BIN_DIR"])
 OVER = ("succeeded", "failed", "cancelled")
@@ -97,8 +97,11 @@ class Lathed:
 
     def kill_trainer(self):
         for pid in self.children("lathe-train"):
-            os.kill(pid, signal.SIGKILL)
-            return True
+            try:
+                os.kill(pid, signal.SIGKILL)
+                return True
+            except ProcessLookupError:
+                pass
         return False
 
     def kill_postgres(self):
@@ -121,13 +124,25 @@ class Lathed:
         finally:
             connection.close()
 
+    def patiently(self, method, path, **more):
+        """A 503 means "soon"; asking again with the same Idempotency-Key is harmless."""
+        if method == "POST":
+            more["headers"] = {"Idempotency-Key": str(uuid.uuid4()), **more.get("headers", {})}
+        for _ in range(400):
+            reply = self.ask(method, path, **more)
+            if reply.status != 503:
+                break
+            assert reply.headers["Retry-After"], "a 503 without Retry-After"
+            time.sleep(0.05)
+        return reply
+
     def get(self, path):
-        reply = self.ask("GET", path)
+        reply = self.patiently("GET", path)
         assert reply.status == 200, f"GET {path}: {reply.status} {reply.body[:500]}"
         return reply.json
 
     def post(self, path, body=None, status=201, **more):
-        reply = self.ask("POST", path, {} if body is None and "raw" not in more else body, **more)
+        reply = self.patiently("POST", path, body={} if body is None and "raw" not in more else body, **more)
         assert reply.status == status, f"POST {path}: {reply.status} {reply.body[:500]}"
         return reply.json
 

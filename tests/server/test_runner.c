@@ -114,7 +114,7 @@ static void ways_to_end(void)
     CHECK_STR(scratch_ask(&scratch, "select attempt from job order by job_id desc limit 1"), "2");
     add("crash");
     scratch_ask(&scratch, "update job set failures = 3 where state = 'queued'");
-    expect("failed the trainer was ended by signal 9: out of luck");
+    expect("failed the trainer ended by signal 9: out of luck");
 }
 
 static void wishes(void)
