@@ -140,7 +140,7 @@ function mark(control, detail) {
     if (!hint) return;
     if (!hint.dataset.was) hint.dataset.was = hint.textContent || " ";
     hint.classList.add("wrong");
-    hint.textContent = detail;
+    hint.textContent = detail.replace(/^[\w.[\]/-]+: /, ""); /* the name of the member it stands at */
 }
 
 export function clearFindings(form) {

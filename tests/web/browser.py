@@ -32,6 +32,23 @@ def free_port():
         return s.getsockname()[1]
 
 
+# Frames a second over 120 frames, in each of which a slider (its selector, its largest value) jumps elsewhere.
+FRAMES = """
+    const slider = document.querySelector(arguments[0]), most = arguments[1];
+    slider.closest('section').scrollIntoView();
+    return new Promise((resolve) => {
+        let start = 0, i = 0;
+        const step = (now) => {
+            start ||= now;
+            if (i++ === 120) return resolve(120000 / (now - start));
+            slider.value = String(Math.round(most * (0.5 + 0.49 * Math.sin(i * 1.7))));
+            slider.dispatchEvent(new Event('input', { bubbles: true }));
+            requestAnimationFrame(step);
+        };
+        requestAnimationFrame(step);
+    })"""
+
+
 class ScriptError(AssertionError):
     pass
 

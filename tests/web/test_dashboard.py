@@ -248,26 +248,9 @@ class Dashboard(unittest.TestCase):
         self.sign_in("#/searches/srch_5?tab=machine")
         b = self.b
         b.wait("return document.querySelector('#scrub')?.max === String(arguments[0])", LONG, seconds=60, what="all removals")
-        rates = [self.frame_rate() for _ in range(3)]
+        rates = [b.js(browser.FRAMES, "#scrub", LONG) for _ in range(3)]
         print(f"time machine, {LONG} removals, 24 layers, jumping at random: {', '.join(f'{r:.0f}' for r in rates)} frames/s", file=sys.stderr)
         self.assertGreater(max(rates), 30)
-
-    def frame_rate(self):
-        """Frames a second over 120 frames, each at another ordinal."""
-        return self.b.js("""
-            const scrub = document.querySelector('#scrub');
-            scrub.closest('section').scrollIntoView();
-            return new Promise((resolve) => {
-                let start = 0, i = 0;
-                const step = (now) => {
-                    start ||= now;
-                    if (i++ === 120) return resolve(120000 / (now - start));
-                    scrub.value = String(Math.round(5000 + 4900 * Math.sin(i * 1.7)));
-                    scrub.dispatchEvent(new Event('input', { bubbles: true }));
-                    requestAnimationFrame(step);
-                };
-                requestAnimationFrame(step);
-            })""")
 
     def test_the_machine_by_keyboard_by_ratio_and_by_address(self):
         self.sign_in("#/searches/srch_1?tab=machine&at=100")

@@ -143,7 +143,8 @@ export async function show(page, { signal, pulse }) {
     preview.draw();
     const check = debounce(async () => {
         try {
-            const answer = await post("/v1/searches?dry_run=true", bodyOf(form), signal);
+            const body = bodyOf(form); /* a name can wait until the end */
+            const answer = await post("/v1/searches?dry_run=true", { ...body, name: body.name || "new search" }, signal);
             preview.clear();
             preview.draw(estimate(answer));
         } catch (error) {
