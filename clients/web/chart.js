@@ -15,6 +15,7 @@ import { h, fill, say } from "./dom.js";
 import { color } from "./colors.js";
 import { count, score } from "./format.js";
 
+const FEW = 30;
 const axis = (v) => count(v, 4);
 let library = null;
 
@@ -88,7 +89,7 @@ export class Chart {
         this.drawTable();
         if (this.waiting || this.closed) return;
         if (this.dygraph) {
-            this.dygraph.updateOptions({ file: this.data() });
+            this.dygraph.updateOptions({ file: this.data(), ...this.marks() });
             return;
         }
         this.waiting = true;
@@ -107,7 +108,7 @@ export class Chart {
             labels: [options.x, ...options.series.map((s) => s.label)],
             series: y2, xlabel: "", visibility: this.visible, legend: "never",
             logscale: Boolean(options.log), customBars: Boolean(options.band), connectSeparatedPoints: true,
-            drawPoints: Boolean(options.points), strokeWidth: options.points ? 0 : 1.75, pointSize: options.points ? 4 : 2,
+            strokeWidth: options.points ? 0 : 1.75, pointSize: options.points ? 4 : 2.5, ...this.marks(),
             highlightCircleSize: 4, fillAlpha: 0.18, animatedZooms: false, rightGap: 8, xRangePad: 4, yRangePad: 4,
             highlightCallback: (_, x, points) => this.read(x, points),
             unhighlightCallback: () => say(this.readout, ""),
@@ -122,6 +123,9 @@ export class Chart {
         });
         if (options.group) options.group.add(this);
     }
+
+    /* A few points are shown as such: one alone would make no line. */
+    marks() { return { drawPoints: Boolean(this.options.points) || this.rows.length <= FEW }; }
 
     colors() {
         return {

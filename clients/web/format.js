@@ -2,6 +2,7 @@
  * Numbers for people. Absent values (null, undefined, NaN) are an en dash everywhere.
  */
 export const NONE = "–";
+const GAP = "\u00a0"; /* a number and its unit stay on one line */
 
 const absent = (x) => x === null || x === undefined || Number.isNaN(x);
 
@@ -15,12 +16,12 @@ function scaled(x, base, units, gap, digits) {
 
 /* 1234567 -> "1.23 M" */
 export function count(x, digits = 3) {
-    return absent(x) ? NONE : scaled(Number(x), 1000, ["", "K", "M", "G", "T", "P"], " ", digits);
+    return absent(x) ? NONE : scaled(Number(x), 1000, ["", "K", "M", "G", "T", "P"], GAP, digits);
 }
 
 /* 1536 -> "1.5 KiB" */
 export function bytes(x) {
-    return absent(x) ? NONE : scaled(Number(x), 1024, ["B", "KiB", "MiB", "GiB", "TiB"], " ", 3);
+    return absent(x) ? NONE : scaled(Number(x), 1024, ["B", "KiB", "MiB", "GiB", "TiB"], GAP, 3);
 }
 
 /* 1234567 -> "1,234,567" */
@@ -30,7 +31,7 @@ export function whole(x) {
 
 /* 0.4213 -> "42.1 %" */
 export function percent(x, digits = 1) {
-    return absent(x) ? NONE : `${(x * 100).toFixed(digits)} %`;
+    return absent(x) ? NONE : `${(x * 100).toFixed(digits)}${GAP}%`;
 }
 
 export function fixed(x, digits = 3) {

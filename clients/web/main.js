@@ -56,15 +56,21 @@ function drawBar(path) {
     const here = (name) => name === at || (name === "datasets" && at === "models");
     const nav = h("nav", { "aria-label": "Pages" }, NAV.map(([name, label]) =>
         h("a", { href: `#/${name}`, "aria-current": here(name) ? "page" : null }, label)));
-    const theme = h("button", { type: "button", class: "quiet", on: { click: () => { toggleTheme(); drawBar(path); } } },
-        isDark() ? "Light" : "Dark");
-    theme.setAttribute("aria-label", `Switch to ${isDark() ? "light" : "dark"} colours`);
+    const theme = h("button", { type: "button", class: "quiet", id: "theme", on: { click: toggleTheme } });
     fill(bar, h("a", { class: "brand", href: "#/searches" }, "Lathe"), nav,
         h("span", { id: "pulse", class: "pulse", role: "status" }), theme,
         h("button", { type: "button", class: "quiet", on: { click: signOut } }, "Sign out"));
     bar.hidden = false;
+    nameTheme();
     const current = nav.querySelector("[aria-current]");
     if (current && nav.scrollWidth > nav.clientWidth) nav.scrollLeft = current.offsetLeft - 16;
+}
+
+function nameTheme() {
+    const button = document.getElementById("theme");
+    if (!button) return;
+    button.textContent = isDark() ? "Light" : "Dark";
+    button.setAttribute("aria-label", `Switch to ${isDark() ? "light" : "dark"} colours`);
 }
 
 function signOut() {
@@ -131,5 +137,6 @@ async function go(event) {
 
 applyTheme();
 addEventListener("hashchange", go);
+addEventListener("themechange", nameTheme);
 addEventListener("signedout", () => { leaving.abort(); signIn(); });
 go();

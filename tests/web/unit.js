@@ -16,8 +16,9 @@ import { showFindings, clearFindings } from "/web/common.js";
 import { apply, eta } from "/web/live.js";
 import { hull } from "/web/views/compare.js";
 
+/* Spaces that do not break count as spaces. */
 const same = (got, want) => {
-    const [g, w] = [JSON.stringify(got), JSON.stringify(want)];
+    const [g, w] = [got, want].map((x) => JSON.stringify(x).replaceAll("\u00a0", " "));
     if (g !== w) throw new Error(`got ${g}, want ${w}`);
 };
 

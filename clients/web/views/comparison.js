@@ -44,16 +44,24 @@ class Curves {
             series: this.arms.map((a) => ({ label: NAMES[a] || a, color: COLORS[a] || "s4" })) });
         this.note = h("p", { class: "hint" });
         const rule = h("input", { type: "checkbox", id: "pipeline", checked: this.pipeline, on: { change: (e) => { this.pipeline = e.target.checked; this.draw(); } } });
-        const key = h("select", { id: "curve_key", on: { change: (e) => { this.key = e.target.value; this.read(); } } }, KEYS.map(([k, t]) => h("option", { value: k }, t)));
+        const key = h("select", { id: "curve_key", on: { change: (e) => { this.chosen = true; this.choose(e.target.value); } } }, KEYS.map(([k, t]) => h("option", { value: k }, t)));
         this.element = section("Curves", h("div", { class: "controls" }, h("label", { for: "curve_key" }, "Show"), key,
             h("label", { class: "check", for: "pipeline" }, rule, "Count the search’s tokens to the weights that were kept")), this.chart.element, this.note);
+    }
+
+    /* Short runs measure validation once or twice: their curve is the training loss. */
+    choose(key) {
+        this.key = key;
+        this.element.querySelector("#curve_key").value = key;
+        return this.read();
     }
 
     async read() {
         const answers = await Promise.all(this.item.arms.map((a) => get(`/v1/runs/${a.run}/metrics`, { keys: this.key, x: "tokens", max_points: 300 }, this.signal)
             .then((m) => (m.series[0] ? m.series[0].points : []), () => [])));
+        if (!this.chosen && this.key === "validation_loss" && answers.every((points) => points.length < 3)) return this.choose("loss");
         this.curves = this.arms.map((arm) => answers.filter((points, i) => this.item.arms[i].arm === arm && points.length));
-        this.draw();
+        return this.draw();
     }
 
     draw() {

@@ -59,7 +59,7 @@ function courseSection(searches, place, signal, charts) {
     const chart = new Chart({ title: "Training loss by parameters left", x: "Parameters", y: "Loss", yFormat: (v) => fixed(v, 3), series: [{ label: "Loss", color: "s1" }] });
     charts.push(chart);
     const draw = (id) => course(id, signal).then((rows) => chart.set(rows)).catch(notifyProblem);
-    const first = place.get("search") || searches[0].id;
+    const first = place.get("search") || (searches.find((s) => Number.isFinite(s.loss)) || searches[0]).id;
     const choice = select(searches.map((s) => [s.id, `${s.name} (${s.id})`]), first, { id: "course_of", on: { change: (e) => { place.set("search", e.target.value); draw(e.target.value); } } });
     draw(first);
     return section("On the way down", h("div", { class: "controls" }, h("label", { for: "course_of" }, "Search"), choice), chart.element);
