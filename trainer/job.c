@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const job_kind_names[] = { "train", "search", "dataset", "import", NULL };
+const char *const job_kind_names[] = { "train", "search", "dataset", "import", "export", NULL };
 
 static const char *const schemas[] = { "lathe.job/1", NULL };
 static const char *const tokenizer_kinds[] = { "bytes", "hf", NULL };
@@ -217,6 +217,13 @@ static void read_import(struct job *job, struct field *root)
         field_fail(root, "files", "either files or path must say what to import");
 }
 
+static void read_export(struct job *job, struct field *root)
+{
+    read_model(&job->model, root);
+    if (job->model.has_shape) field_fail(root, "model", "has no weights to export; name a path");
+    job->export = job_export_read(root);
+}
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 static int processors(void)
@@ -249,6 +256,8 @@ static enum status read_job(struct job *job, struct field *root)
         read_dataset(job, root);
     else if (job->kind == JOB_IMPORT)
         read_import(job, root);
+    else if (job->kind == JOB_EXPORT)
+        read_export(job, root);
     else
         read_training(job, root);
     return field_end(root);
@@ -290,6 +299,7 @@ enum status job_parse(struct job *job, const char *text, size_t len, struct erro
 void job_release(struct job *job)
 {
     free(job->file);
+    job_export_free(job->export);
     free(job->identity);
     *job = (struct job){ 0 };
 }

@@ -7,6 +7,7 @@
 #include "search/shape.h"
 #include "trainer/data/build.h"
 #include "trainer/formats/file.h"
+#include "trainer/job_export.h"
 #include "trainer/optim.h"
 
 /*
@@ -46,10 +47,13 @@
  *      "name": "smollm", "files": [{"path": "/blobs/17", "name": "config.json"}, ...]
  *      or "path": "/folder"
  *
+ *   kind export
+ *      job_export.h
+ *
  * backend, threads (all processors), seed (1), dry_run and every member of recipe,
  * validation and checkpoint may be left out; the values above are the defaults.
  */
-enum job_kind { JOB_TRAIN, JOB_SEARCH, JOB_DATASET, JOB_IMPORT, JOB_KINDS };
+enum job_kind { JOB_TRAIN, JOB_SEARCH, JOB_DATASET, JOB_IMPORT, JOB_EXPORT, JOB_KINDS };
 
 extern const char *const job_kind_names[];
 
@@ -104,6 +108,8 @@ struct job {
     bool tokenizer_is_bytes;
     char tokenizer_path[PATH_ROOM], import_path[PATH_ROOM];
     double validation_fraction;
+
+    struct job_export *export; /* kind export only */
 
     char *identity; /* JSON of everything that decides the numbers; a checkpoint keeps it */
 };

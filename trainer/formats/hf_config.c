@@ -6,7 +6,9 @@
 #include <string.h>
 #include "search/base/field.h"
 
-static const char *const model_types[] = { "llama", "qwen2", NULL };
+static const char *const model_types[] = { "llama", "qwen2", "lathe", "nemotron-nas", NULL };
+enum { LLAMA, QWEN2, LATHE, NEMOTRON_NAS };
+static const char *const families[] = { "llama", "qwen2", NULL };
 
 /* ---- what we refuse -------------------------------------------------------------- */
 
@@ -21,7 +23,6 @@ static void check_supported(struct field *f)
     const char *act = field_string_or(f, "hidden_act", 64, "silu");
     if (act && strcmp(act, "silu") && strcmp(act, "swish"))
         field_fail(f, "hidden_act", "is %s; only silu is supported", act);
-    refuse_true(f, "attention_bias", "a bias on the attention's output is not supported");
     refuse_true(f, "mlp_bias", "biases in the feed-forward are not supported");
     refuse_true(f, "use_sliding_window", "attention windows are not supported");
     if (field_has(f, "quantization_config"))
@@ -117,30 +118,37 @@ static void read_head_dim(struct shape *shape, struct field *f)
 
 /* ---- the whole --------------------------------------------------------------------------- */
 
-static void read_family(struct shape *shape, struct field *f)
+/* Of our own exports attention_bias means q, k and v; of others it means the output too. */
+static int read_family(struct shape *shape, struct field *f)
 {
     struct field lathe;
-    const char *family = model_types[field_choice(f, "model_type", model_types)];
-    shape->qkv_bias = !strcmp(family, "qwen2");
+    int type = field_choice(f, "model_type", model_types), family = type == QWEN2;
+    shape->qkv_bias = type == LATHE ? field_bool_or(f, "attention_bias", false) : type == QWEN2;
+    if (type != LATHE)
+        refuse_true(f, "attention_bias", "a bias on the attention's output is not supported");
     if (field_object(f, "lathe", &lathe)) {
-        family = model_types[field_choice(&lathe, "family", model_types)];
+        family = field_choice(&lathe, "family", families);
         field_end(&lathe);
     }
-    snprintf(shape->family, sizeof shape->family, "%s", family);
+    snprintf(shape->family, sizeof shape->family, "%s", families[family]);
+    return type;
 }
 
 static enum status read_config(struct shape *shape, struct field *f)
 {
     struct error impossible = { 0 };
     shape_init(shape);
-    read_family(shape, f);
+    int type = read_family(shape, f);
     check_supported(f);
     shape->hidden_size = (int)field_int(f, "hidden_size", 1, SHAPE_MAX_HIDDEN);
     shape->vocab_size = (int)field_int(f, "vocab_size", 1, SHAPE_MAX_VOCAB);
     shape->tie_word_embeddings = field_bool_or(f, "tie_word_embeddings", false);
     shape->norm_eps = field_double_or(f, "rms_norm_eps", 0, 1, 1e-6);
     read_rope(shape, f);
-    read_layers(shape, f);
+    if (type == NEMOTRON_NAS)
+        hf_config_read_blocks(shape, f);
+    else
+        read_layers(shape, f);
     read_head_dim(shape, f);
     if (!f->err->status && shape_check(shape, &impossible))
         field_fail(f, NULL, "%s", impossible.text);

@@ -2,18 +2,26 @@
 #define TRAINER_FORMATS_HF_CONFIG_H
 
 #include "search/base/emit.h"
+#include "search/base/field.h"
 #include "search/shape.h"
 
 /*
  * Hugging Face's config.json and our shape.
  *
- * Read: model_type llama and qwen2, the v4 form (rope_theta, rope_scaling) and the
+ * Read: model_type llama, qwen2 and the two below, the v4 form (rope_theta, rope_scaling) and the
  * v5 form (rope_parameters) of rotary settings, llama3 scaling, head_dim or
  * hidden_size / num_attention_heads, and per_layer_config, with which transformers
  * 5.15 and later describe layers that differ:
  *
  *     "per_layer_config": {"5": {"intermediate_size": 8192, "num_attention_heads": 7,
  *                                "num_key_value_heads": 7}}
+ *
+ * lathe (our own exports of layers that differ; attention_bias then means q, k and v)
+ * and nemotron-nas (DeciLM), whose widths are in block_configs:
+ *
+ *     {"attention": {"n_heads_in_group": 4}, "ffn": {"ffn_mult": 1.3125}}
+ *     kv_heads = num_attention_heads / n_heads_in_group
+ *     ffn = int(2 ffn_mult hidden_size / 3), up to a multiple of 256
  *
  * Members that do not touch the mathematics are not looked at. Those that would make
  * us compute something else than the model (another activation, biases we lack,
@@ -34,6 +42,9 @@ struct hf_config_extra {
 /* `extra` may be NULL. */
 enum status hf_config_parse(struct shape *shape, struct hf_config_extra *extra, const char *text,
                             size_t len, struct error *err);
+
+/* Layers from block_configs, for hf_config_parse. */
+void hf_config_read_blocks(struct shape *shape, struct field *f);
 
 /* One object. */
 void hf_config_emit(const struct shape *shape, const struct hf_config_extra *extra, struct emit *e);
