@@ -101,7 +101,7 @@ static void kill_and_compare(const char *(*job_in)(const char *dir), unsigned x)
     CHECK_INT(program_run(&whole, job_in("whole")), 0);
     snprintf(job, sizeof job, "%s", job_in("killed"));
     int kills = 0;
-    while (kills < 6 && disturb(job, &whole, &x)) kills++;
+    while (kills < 4 && disturb(job, &whole, &x)) kills++;
     CHECK(kills > 2, "only %d kills before the end", kills);
     CHECK_INT(program_run(&p, job), 0);
     CHECK(compare(&whole, &p) > 0, "nothing compared");
