@@ -118,8 +118,12 @@ class Lathed:
         head.update(headers)
         data = raw if raw is not None else json.dumps(body).encode() if body is not None else None
         try:
-            connection.request(method, path, data, head)
-            reply = connection.getresponse()
+            try:
+                connection.request(method, path, data, head)
+                reply = connection.getresponse()
+            except BrokenPipeError:  # it has read enough, and answered
+                reply = http.client.HTTPResponse(connection.sock)
+                reply.begin()
             return Reply(reply.status, reply.headers, reply.read())
         finally:
             connection.close()
