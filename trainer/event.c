@@ -125,6 +125,8 @@ void events_close(struct events *ev)
     free(ev);
 }
 
+void events_sync(struct events *ev) { (void)fsync(ev->fd); } /* a pipe refuses, and needs none */
+
 /* ---- for everybody else ------------------------------------------------------------------- */
 
 struct emit *event_begin(struct events *ev, const char *name)

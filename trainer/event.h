@@ -32,6 +32,10 @@ void events_close(struct events *events); /* NULL is fine */
 struct emit *event_begin(struct events *events, const char *name);
 void event_end(struct events *events);
 
+/* What was said is on disk, where the descriptor is a file: before a checkpoint, so that a
+ * machine that loses power never has a checkpoint ahead of its story. */
+void events_sync(struct events *events);
+
 /* What a heartbeat says. */
 void events_set_step(struct events *events, int64_t step);
 

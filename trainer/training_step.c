@@ -151,6 +151,7 @@ enum status training_save(struct training *t, struct error *err)
     if (t->saved_step == t->step) return OK;
     TRY(path_join(dir, t->job->work_dir, "checkpoints", err));
     if (ranks_is_root()) {
+        events_sync(t->events);
         fill_checkpoint(t, &cp);
         checkpoint_save(&cp, t->model, dir, t->job->checkpoint_keep, path, err);
         free(cp.scores);
