@@ -6,10 +6,14 @@
  *
  * For each distinct shape the library's best few candidates are timed once, on the caller's own
  * operands and into scratch, which is worth 4 to 10 % of GEMM time. So that a resumed run takes the
- * same algorithms (and so the same bits), the choice is appended to a file under
+ * same algorithms (and so the same bits), each rank appends its choices to a file of its own under
  * $XDG_CACHE_HOME/lathe; in-place reductions, whose order is not fixed, are never asked for.
  */
 #include "trainer/cuda/gemm.h"
+
+extern "C" {
+#include "trainer/ranks.h"
+}
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -20,9 +24,8 @@
 
 enum { CANDIDATES = 8, TRIALS = 3, CACHE_SLOTS = 4096 };
 #define WORKSPACE_BYTES (64u << 20)
-#define LARGEST_TRIAL                                                                              \
-    ((size_t)1 << 30) /* bytes of output; larger ones take the first candidate                     \
-                       */
+#define LARGEST_TRIAL   ((size_t)1 << 30) /* bytes of output; above it the first candidate is taken \
+                                           */
 
 struct key {
     int M, N, K, ta, tb, lda, ldb, ldd, d_float, batch, half;
@@ -77,7 +80,8 @@ static void cache_path(char *path, size_t room)
     mkdir(dir, 0700);
     snprintf(path, room, "%s/lathe", dir);
     mkdir(path, 0700);
-    snprintf(path, room, "%s/lathe/gemm-%s-%zu.txt", dir, gpu.name, cublasLtGetVersion());
+    snprintf(path, room, "%s/lathe/gemm-%s-%zu-%d.txt", dir, gpu.name, cublasLtGetVersion(),
+             ranks_rank());
 }
 
 #define KEY_FORMAT "%d %d %d %d %d %d %d %d %d %d %d %d\n"
