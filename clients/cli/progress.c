@@ -50,6 +50,7 @@ void progress_resource(struct progress *p, json_t *resource)
     take_number(&p->tokens, resource, "tokens");
     take_number(&p->tokens_planned, resource, "tokens_planned");
     take_number(&p->tokens_planned, resource, "budget.tokens");
+    take_number(&p->tokens_planned, resource, "source.train.tokens"); /* the rest is pruning */
     take_number(&p->loss, resource, "loss");
     take_number(&p->validation_loss, resource, "validation_loss");
     take_number(&p->tokens_per_second, resource, "tokens_per_second");

@@ -41,7 +41,8 @@ static void a_search(void)
     struct progress p;
     progress_init(&p, true);
     resource(&p, "{\"id\":\"srch_1\",\"name\":\"n\",\"state\":\"running\",\"params_source\":1000,"
-                 "\"stop\":{\"ratio\":0.5},\"tokens_planned\":800}");
+                 "\"stop\":{\"ratio\":0.5},\"tokens_planned\":5000,\"source\":{\"train\":{"
+                 "\"tokens\":800}}}");
     event(&p, "step",
           "{\"step\":3,\"tokens\":200,\"loss\":5.5,\"tokens_per_second\":1234,"
           "\"phase\":\"source\",\"params\":1000}");
