@@ -123,10 +123,14 @@ static bool is_pruning(const struct progress *p)
 
 double progress_share(const struct progress *p)
 {
-    if (!strcmp(p->state, "succeeded")) return 1;
-    if (is_pruning(p)) return (p->params_source - p->params) / (p->params_source - p->stop_params);
-    if (!isnan(p->total)) return p->done / p->total;
-    return p->tokens / p->tokens_planned;
+    double share = p->tokens / p->tokens_planned;
+    if (!strcmp(p->state, "succeeded"))
+        share = 1;
+    else if (is_pruning(p))
+        share = (p->params_source - p->params) / (p->params_source - p->stop_params);
+    else if (!isnan(p->total))
+        share = p->done / p->total;
+    return share > 1 ? 1 : share;
 }
 
 static const char *doing(const struct progress *p)
