@@ -9,6 +9,7 @@
 enum { CONNECT_TIMEOUT_S = 10, STALLED_S = 120, MAX_PROBLEM_FIELDS = 8 };
 
 struct exchange {
+    const struct http *http;
     struct buf body;
     FILE *file;
     int64_t total;
@@ -148,7 +149,7 @@ static int on_progress(void *context, curl_off_t t, curl_off_t d, curl_off_t tot
     struct exchange *x = context;
     (void)t, (void)d, (void)total;
     if (x->sent) x->sent(x->context, now, x->total);
-    return 0;
+    return x->http->stop && *x->http->stop;
 }
 
 static enum status parse(struct exchange *x, json_t **out, struct error *err)
@@ -176,6 +177,9 @@ static void prepare(struct http *http, struct exchange *x, const char *url,
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)STALLED_S);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, x);
+    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+    curl_easy_setopt(curl, CURLOPT_XFERINFODATA, x);
+    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
 }
 
 /* Sends what the caller has set on http->curl. Takes the headers. */
@@ -189,7 +193,7 @@ static enum status perform(struct http *http, struct exchange *x, struct curl_sl
     /* A reply that came before the whole body was sent is still the answer. */
     bool answered = !done || (code >= 400 && done == CURLE_SEND_ERROR);
     if (!answered && done == CURLE_ABORTED_BY_CALLBACK)
-        status = fail(err, E_IO, "the file cannot be read");
+        status = fail(err, E_CANCELLED, x->file ? "the file cannot be read" : "given up");
     else if (!answered)
         status = http_transfer_error(done, &http->where, err);
     else if (code / 100 != 2)
@@ -205,6 +209,7 @@ static enum status start(struct http *http, struct exchange *x, const char *path
                          struct curl_slist *headers, struct error *err)
 {
     char url[WHERE_MAX + HTTP_MAX_PATH];
+    x->http = http;
     buf_init(&x->body, HTTP_MAX_REPLY_BYTES);
     if (strlen(path) >= HTTP_MAX_PATH) {
         curl_slist_free_all(headers);
@@ -250,9 +255,6 @@ enum status http_upload(struct http *http, const char *path, FILE *file, int64_t
     curl_easy_setopt(http->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)bytes);
     curl_easy_setopt(http->curl, CURLOPT_READFUNCTION, on_read);
     curl_easy_setopt(http->curl, CURLOPT_READDATA, &x);
-    curl_easy_setopt(http->curl, CURLOPT_XFERINFOFUNCTION, on_progress);
-    curl_easy_setopt(http->curl, CURLOPT_XFERINFODATA, &x);
-    curl_easy_setopt(http->curl, CURLOPT_NOPROGRESS, 0L);
     return perform(http, &x, headers, out, err);
 }
 

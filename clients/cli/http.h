@@ -3,6 +3,7 @@
 
 #include <curl/curl.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include "clients/cli/where.h"
@@ -23,6 +24,7 @@ enum { HTTP_MAX_REPLY_BYTES = 256 << 20, HTTP_MAX_PATH = 4096 };
 struct http {
     CURL *curl;
     struct where where;
+    const volatile sig_atomic_t *stop; /* once it is not 0 requests are given up; may be NULL */
 };
 
 enum status http_open(struct http *http, const struct where *where, struct error *err);

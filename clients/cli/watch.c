@@ -16,7 +16,7 @@ enum { TICK_MS = 250, REFRESH_MS = 1000, MAX_TRAJECTORY = 10000000, MAX_MISSED =
 
 struct watch {
     struct context *ctx;
-    const char *collection;
+    const char *collection, *id;
     char path[HTTP_MAX_PATH]; /* of the resource */
     struct progress progress;
     struct screen screen;
@@ -153,11 +153,11 @@ static enum status follow(struct watch *w, struct stream *stream)
 
 static int finish(struct watch *w, enum status status)
 {
-    if (status) return command_fail(w->ctx);
     if (interrupted) {
-        fprintf(stderr, "\nno longer watching; %s goes on\n", w->progress.id);
+        fprintf(stderr, "\nno longer watching; %s goes on\n", w->id);
         return 130;
     }
+    if (status) return command_fail(w->ctx);
     if (w->ctx->json) {
         json_t *line = json_pack("{sssO}", "event", "final", "data", w->resource);
         print_json_line(line, stdout);
@@ -168,7 +168,7 @@ static int finish(struct watch *w, enum status status)
 
 int watch_resource(struct context *ctx, const char *collection, const char *id)
 {
-    struct watch w = { .ctx = ctx, .collection = collection };
+    struct watch w = { .ctx = ctx, .collection = collection, .id = id };
     struct stream stream;
     char events[HTTP_MAX_PATH];
     w.every_ms = 1000 * args_int(ctx->args, "every", 0, 86400, 5, &ctx->err);
@@ -178,6 +178,7 @@ int watch_resource(struct context *ctx, const char *collection, const char *id)
     progress_init(&w.progress, !strcmp(collection, "searches"));
     screen_init(&w.screen, isatty(STDOUT_FILENO) && !ctx->json && !ctx->quiet);
     catch_interrupts();
+    ctx->http.stop = &interrupted;
     enum status status =
         stream_open(&stream, &ctx->http.where, events, NULL, on_event, &w, &ctx->err);
     if (!status) status = follow(&w, &stream);
