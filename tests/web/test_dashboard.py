@@ -235,6 +235,20 @@ class Dashboard(unittest.TestCase):
             self.assertLess(time.monotonic(), end, what)
             time.sleep(0.1)
 
+    def test_without_locks_a_tab_has_a_stream_of_its_own(self):
+        """As on plain HTTP from another machine, where pages get no locks."""
+        b, world = self.b, self.service.world
+        script = b.cdp("Page.addScriptToEvaluateOnNewDocument", source="Object.defineProperty(Navigator.prototype, 'locks', { get: () => undefined }); delete Crypto.prototype.randomUUID")
+        try:
+            self.sign_in("#/searches/srch_3")
+            self.assertTrue(b.js("return navigator.locks === undefined"))
+            b.see("Live", "#pulse")
+            world.advance()
+            n = len(world.trajectories["srch_3"].removals)
+            b.wait("return document.querySelector('.log tbody td')?.textContent === String(arguments[0])", n, what=f"removal {n}")
+        finally:
+            b.cdp("Page.removeScriptToEvaluateOnNewDocument", identifier=script["identifier"])
+
     def test_charts_are_drawn_and_have_their_numbers(self):
         self.sign_in("#/searches/srch_1")
         self.b.wait("return document.querySelectorAll('.plot canvas').length === 6", what="three charts of two canvases")
@@ -287,6 +301,7 @@ class Dashboard(unittest.TestCase):
         b.click_text("Start the search")
         b.see("from the form", "h1")
         sent = self.service.world.posted[-1]
+        self.assertEqual((sent["space"], sent["criterion"]), ({"types": ["heads", "ffn", "stem"], "scope": "uniform", "head_unit": "kv_group", "floors": {}, "frozen_layers": []}, {"name": "param_first"}))
         self.assertEqual((sent["source"]["shape"]["layers"][0], sent["stop"], sent["snapshots"], sent["source"]["train"]),
                          ({"q_heads": 6, "kv_heads": 3, "ffn": 512}, {"ratio": 0.7}, {"ratios": [0.3, 0.5, 0.7]}, {"tokens": 1000000}))
 

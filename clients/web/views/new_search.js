@@ -8,6 +8,7 @@ import { all, post } from "../api.js";
 import { params, describe } from "../cost.js";
 import { heading, section, showFindings, clearFindings, notifyProblem } from "../common.js";
 import { count, bytes, duration, readCount } from "../format.js";
+import { TYPES } from "../colors.js";
 import { Picture, frozen } from "../picture.js";
 
 const text = (name, value, pointer, more) => h("input", { name, value, data: { pointer }, autocomplete: "off", ...more });
@@ -53,6 +54,20 @@ const recipeFields = () => h("div", { class: "grid" },
     labelled("Learning rate", number("lr", 0.001, "/recipe/learning_rate", { min: 0 })),
     labelled("Warm-up steps", number("lr_warmup", 20, "/recipe/warmup_steps", { min: 0, step: 1 })));
 
+const CRITERIA = [["param_first", "mean |w·g| (EfficientLLM)"], ["vectorize", "vectorize"], ["param_second", "w²·g²"], ["param_mix", "param_mix"], ["fisher", "Fisher"],
+    ["magnitude_l1", "|w|"], ["magnitude_l2", "w²"], ["wanda_sp", "Wanda-sp"], ["flap", "FLAP"], ["minitron", "Minitron"], ["saap", "SAAP"], ["obs", "OBS"], ["random", "random"]];
+
+const moreFields = () => h("details", { class: "more" }, h("summary", {}, "More"), h("div", { class: "grid" },
+    labelled("Score of a unit", select(CRITERIA, "param_first", { name: "criterion", data: { pointer: "/criterion" } })),
+    labelled("After a removal", select([["none", "train on"], ["obs", "correct the neighbours (OBS)"]], "none", { name: "update", data: { pointer: "/update" } })),
+    labelled("Heads go", select([["kv_group", "with their KV head"], ["query", "query head by query head"]], "kv_group", { name: "head_unit", data: { pointer: "/space/head_unit" } })),
+    labelled("Fewest KV heads", number("floor_heads", "", "/space/floors/heads", { min: 1, step: 1 }), "In every layer; empty: one."),
+    labelled("Fewest FFN channels", number("floor_ffn", "", "/space/floors/ffn", { min: 1, step: 1 }), "Empty: an eighth."),
+    labelled("Smallest hidden size", number("floor_stem", "", "/space/floors/stem", { min: 1, step: 1 }), "Empty: an eighth."),
+    labelled("Layers left alone", text("frozen", "", "/space/frozen_layers"), "By number from 0, by commas."),
+    labelled("Steps between validations", number("validate", 100, "/validation /validation/every_steps", { min: 1, step: 1 })),
+    labelled("Backend", select([["cpu", "CPU"], ["cuda", "GPU"], ["ref", "Reference, slow"]], "cpu", { name: "backend", data: { pointer: "/backend" } }))));
+
 const value = (form, name) => form.elements[name].value;
 const amount = (form, name) => Number(value(form, name));
 
@@ -68,15 +83,24 @@ export function shapeOf(form) {
 /* NaN would travel as null; text that is no number is better refused by the server by name. */
 const sent = (n, raw) => (Number.isFinite(n) ? n : raw);
 
+const numbers = (text) => text.split(/[\s,]+/).filter(Boolean).map((r) => sent(Number(r), r));
+
+function spaceOf(form) {
+    const floors = Object.fromEntries(TYPES.filter((t) => value(form, `floor_${t}`) !== "").map((t) => [t, amount(form, `floor_${t}`)]));
+    return { types: TYPES.filter((t) => form.elements[`type_${t}`].checked), scope: value(form, "scope"), head_unit: value(form, "head_unit"),
+        floors, frozen_layers: numbers(value(form, "frozen")) };
+}
+
 export function bodyOf(form) {
     const from = value(form, "from"), kind = value(form, "stop_kind"), stop = value(form, "stop_value");
     return {
         name: value(form, "name"), dataset: value(form, "dataset"),
         source: from === "shape" ? { shape: shapeOf(form), train: { tokens: sent(readCount(value(form, "train")), value(form, "train")) } } : { model: from },
-        space: { types: ["heads", "ffn", "stem"].filter((t) => form.elements[`type_${t}`].checked), scope: value(form, "scope") },
+        space: spaceOf(form), criterion: { name: value(form, "criterion") }, update: value(form, "update"), backend: value(form, "backend"),
+        validation: { every_steps: amount(form, "validate") },
         schedule: { warmup_steps: amount(form, "warmup"), steps_per_unit: amount(form, "unit"), channels_per_unit: amount(form, "channels") },
         stop: { [kind]: kind === "ratio" ? sent(Number(stop), stop) : sent(readCount(stop), stop) },
-        snapshots: { ratios: value(form, "ratios").split(/[\s,]+/).filter(Boolean).map((r) => sent(Number(r), r)) },
+        snapshots: { ratios: numbers(value(form, "ratios")) },
         recipe: { batch_size: amount(form, "batch"), sequence_length: amount(form, "length"), learning_rate: amount(form, "lr"), warmup_steps: amount(form, "lr_warmup") },
         seed: amount(form, "seed"),
     };
@@ -126,7 +150,7 @@ async function buildForm(signal) {
     const form = h("form", { novalidate: true },
         section("What", h("div", { class: "grid" }, labelled("Name", text("name", "", "/name", { maxlength: 200, required: true })),
             labelled("Data set", select(ready.map((d) => [d.id, `${d.name} (${d.id})`]), null, { name: "dataset", data: { pointer: "/dataset" } }), ready.length ? "" : "There is none yet: add one under “Data”."))),
-        section("Source", h("div", { class: "grid" }, labelled("Start from", from)), shape), section("Space", types(), stopFields()), section("Schedule", scheduleFields()), section("Recipe", recipeFields()));
+        section("Source", h("div", { class: "grid" }, labelled("Start from", from)), shape), section("Space", types(), stopFields()), section("Schedule", scheduleFields()), section("Recipe", recipeFields(), moreFields()));
     from.addEventListener("change", () => { shape.hidden = from.value !== "shape"; });
     const vocabulary = () => { const d = ready.find((x) => x.id === value(form, "dataset")); if (d && d.vocab_size) form.elements.vocab.value = d.vocab_size; };
     form.elements.dataset.addEventListener("change", vocabulary);
@@ -161,6 +185,7 @@ export async function show(page, { signal, pulse }) {
         } catch (error) {
             preview.clear();
             const first = preview.blame(error);
+            if (first && first.closest("details")) first.closest("details").open = true;
             if (first) first.focus();
             else notifyProblem(error);
         }

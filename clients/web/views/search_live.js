@@ -77,7 +77,7 @@ class LossChart {
 
 export async function pane(body, { item, trajectory, signal }) {
     const group = new Set(), loss = new LossChart(item, group);
-    const saliency = new Chart({ title: "Lowest saliency of each type", x: "Tokens", y: "Mean |w·g|", yFormat: score, series: typeSeries, group, log: true });
+    const saliency = new Chart({ title: "Lowest saliency of each type", x: "Tokens", y: "Score", yFormat: score, series: typeSeries, group, log: true });
     const pruned = new Chart({ title: "Share of each type removed", x: "Tokens", y: "Share", yFormat: (v) => percent(v, 0), series: typeSeries, group });
     const log = h("label", { class: "check", for: "log_axis" },
         h("input", { type: "checkbox", id: "log_axis", checked: true, on: { change: (e) => saliency.setLog(e.target.checked) } }), "Logarithmic scores");

@@ -3,7 +3,7 @@
  * sliders (by removal, by ratio), by the keyboard or by itself. A click opens the
  * architecture that is shown.
  */
-import { h, fill, say, labelled } from "../dom.js";
+import { h, fill, say, labelled, throttle } from "../dom.js";
 import { Picture } from "../picture.js";
 import { describe } from "../cost.js";
 import { notifyProblem, section, layerSheet } from "../common.js";
@@ -11,6 +11,7 @@ import { TYPE_NAMES } from "../colors.js";
 import { count, percent, whole, score } from "../format.js";
 
 const SECONDS = 12; /* of a whole playback */
+const READOUT_MS = 80; /* between two texts: nobody reads sixty a second, and they cost more than the picture */
 
 export class Machine {
     constructor({ item, trajectory, place, signal }) {
@@ -25,6 +26,7 @@ export class Machine {
         this.readout = h("div", { class: "readout", role: "status" });
         this.play = h("button", { type: "button", on: { click: () => this.togglePlay() } }, "Play");
         this.openButton = h("button", { type: "button", class: "quiet", on: { click: () => this.open() } }, "Open this architecture");
+        this.tell = throttle(() => !signal.aborted && this.describe(), READOUT_MS);
         this.element = this.build();
         this.changed = () => this.grow();
         trajectory.listeners.add(this.changed);
@@ -84,7 +86,7 @@ export class Machine {
         this.writing = setTimeout(() => this.place.set("at", this.follow ? "" : ordinal), 300);
     }
 
-    tell() {
+    describe() {
         const { replay, item } = this, { ordinal } = replay;
         const params = replay.paramsAt(ordinal, item.params_source), removal = ordinal ? replay.removals[ordinal - 1] : null;
         const what = removal ? `${TYPE_NAMES[removal.type]} ${removal.layer === -1 ? "in every layer" : `of layer ${removal.layer}`}, score ${score(removal.min_score && removal.min_score[removal.type])}`
