@@ -4,41 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "server/http/exchange.h"
-
-/* Range requests (RFC 9110, 14): one range of bytes; several, or what we cannot read, get
- * the whole file, as the RFC allows. */
-struct range {
-    int64_t first, last; /* inclusive */
-};
-
-enum range_kind { RANGE_NONE, RANGE_GOOD, RANGE_BEYOND };
-
-static bool read_digits(const char **p, int64_t *out)
-{
-    size_t n = strspn(*p, "0123456789");
-    if (n == 0 || n > 18) return false;
-    *out = strtoll(*p, NULL, 10);
-    *p += n;
-    return true;
-}
-
-static enum range_kind parse_range(const char *text, int64_t size, struct range *out)
-{
-    if (!text || strncmp(text, "bytes=", 6) || strchr(text, ',')) return RANGE_NONE;
-    text += 6;
-    bool has_first = read_digits(&text, &out->first);
-    if (*text++ != '-') return RANGE_NONE;
-    bool has_last = read_digits(&text, &out->last);
-    if (*text || (!has_first && !has_last)) return RANGE_NONE;
-    if (!has_first) { /* the last n bytes */
-        if (out->last == 0) return RANGE_BEYOND;
-        out->first = out->last < size ? size - out->last : 0;
-        out->last = size - 1;
-    } else if (!has_last || out->last >= size)
-        out->last = size - 1;
-    if (has_first && has_last && out->last < out->first && out->first < size) return RANGE_NONE;
-    return out->first < size ? RANGE_GOOD : RANGE_BEYOND;
-}
+#include "server/http/range.h"
 
 static void describe(struct request *req, const char *type, const char *name, const char *etag)
 {
@@ -85,7 +51,7 @@ void reply_file(struct request *req, int fd, const char *type, const char *name,
         return;
     }
     int64_t size = st.st_size;
-    enum range_kind kind = parse_range(range_wanted(req, etag), size, &range);
+    enum range_kind kind = range_parse(range_wanted(req, etag), size, &range);
     if (kind == RANGE_BEYOND) {
         close(fd);
         reply_header(req, "Content-Range", request_printf(req, "bytes */%lld", (long long)size));

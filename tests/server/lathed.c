@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -57,6 +58,7 @@ pid_t lathed_start(int *out, const char *const *flags)
     CHECK_INT(pipe(pipes), 0);
     pid_t pid = fork();
     if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGTERM); /* a test that fails leaves none behind */
         int fd = open(lathed_errors, O_WRONLY | O_CREAT | O_TRUNC, 0600);
         dup2(pipes[1], 1);
         dup2(fd, 2);
