@@ -39,6 +39,17 @@ static bool reserve(struct buf *buf, size_t extra)
     return true;
 }
 
+char *buf_room(struct buf *buf, size_t len)
+{
+    return reserve(buf, len) ? buf->bytes + buf->len : NULL;
+}
+
+void buf_took(struct buf *buf, size_t len)
+{
+    buf->len += len;
+    buf->bytes[buf->len] = '\0';
+}
+
 void buf_put(struct buf *buf, const void *bytes, size_t len)
 {
     if (!reserve(buf, len)) return;

@@ -40,6 +40,11 @@ void buf_puts(struct buf *buf, const char *text);
 void buf_putc(struct buf *buf, char c);
 void buf_printf(struct buf *buf, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+/* Room for `len` more bytes at the end, which the caller writes and then reports with buf_took
+ * (at most `len`). NULL, and the buffer has failed, when that would pass the ceiling. */
+char *buf_room(struct buf *buf, size_t len);
+void buf_took(struct buf *buf, size_t len);
+
 /* Drops the first `len` bytes (len <= buf->len); what follows moves to the front. */
 void buf_drop(struct buf *buf, size_t len);
 

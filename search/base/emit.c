@@ -1,6 +1,8 @@
 #include "search/base/emit.h"
 
 #include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,14 +60,39 @@ static void put_escaped(struct buf *buf, unsigned char c)
     }
 }
 
-static void put_string(struct buf *buf, const char *text, size_t len)
+static bool is_plain(unsigned char c) { return c >= 0x20 && c < 0x80 && c != '"' && c != '\\'; }
+
+/* A byte of eight is marked (in its top bit) when it is below `n`; n <= 0x80. */
+static uint64_t bytes_below(uint64_t word, uint64_t n)
 {
-    buf_putc(buf, '"');
+    const uint64_t ones = 0x0101010101010101u;
+    return (word - ones * n) & ~word & (ones << 7);
+}
+
+/* How many bytes at the front need no escape and are ASCII; eight at a time. */
+static size_t plain_run(const char *text, size_t len)
+{
+    const uint64_t ones = 0x0101010101010101u;
+    size_t i = 0;
+    for (uint64_t word; i + 8 <= len; i += 8) {
+        memcpy(&word, text + i, 8);
+        if ((word & (ones << 7)) | bytes_below(word, 0x20) | bytes_below(word ^ (ones * '"'), 1) |
+            bytes_below(word ^ (ones * '\\'), 1))
+            break;
+    }
+    while (i < len && is_plain((unsigned char)text[i])) i++;
+    return i;
+}
+
+static void put_difficult(struct buf *buf, const char *text, size_t len)
+{
     size_t plain = 0, i = 0; /* text[plain..i) needs no escape */
     while (i < len) {
+        i += plain_run(text + i, len - i);
+        if (i == len) break;
         const unsigned char *p = (const unsigned char *)text + i;
         size_t n = utf8_length(p, len - i);
-        if (n && *p >= 0x20 && *p != '"' && *p != '\\') {
+        if (n > 1) {
             i += n;
             continue;
         }
@@ -75,39 +102,78 @@ static void put_string(struct buf *buf, const char *text, size_t len)
         plain = ++i;
     }
     buf_put(buf, text + plain, len - plain);
+}
+
+/* The string in quotes, with what stands before and after it (each '\0' for nothing). */
+static void put_string(struct buf *buf, char before, const char *text, size_t len, char after)
+{
+    if (plain_run(text, len) == len) {
+        char *out = buf_room(buf, len + 2 + !!before + !!after), *p = out;
+        if (!out) return;
+        if (before) *p++ = before;
+        *p++ = '"';
+        memcpy(p, text, len);
+        p += len;
+        *p++ = '"';
+        if (after) *p++ = after;
+        buf_took(buf, (size_t)(p - out));
+        return;
+    }
+    if (before) buf_putc(buf, before);
     buf_putc(buf, '"');
+    put_difficult(buf, text, len);
+    buf_putc(buf, '"');
+    if (after) buf_putc(buf, after);
 }
 
 void emit_key(struct emit *e, const char *key)
 {
-    before_value(e);
-    put_string(e->buf, key, strlen(key));
-    buf_putc(e->buf, ':');
+    put_string(e->buf, e->comma ? ',' : '\0', key, strlen(key), ':');
     e->comma = false;
 }
 
 void emit_string_n(struct emit *e, const char *text, size_t len)
 {
-    before_value(e);
-    put_string(e->buf, text, len);
+    put_string(e->buf, e->comma ? ',' : '\0', text, len, '\0');
+    e->comma = true;
 }
 
 void emit_string(struct emit *e, const char *text) { emit_string_n(e, text, strlen(text)); }
 
 void emit_int(struct emit *e, int64_t value)
 {
-    char text[24];
-    before_value(e);
-    buf_put(e->buf, text, (size_t)snprintf(text, sizeof text, "%lld", (long long)value));
+    char text[24], *p = text + sizeof text;
+    uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    do *--p = (char)('0' + rest % 10);
+    while (rest /= 10);
+    if (value < 0) *--p = '-';
+    emit_raw(e, p, (size_t)(text + sizeof text - p));
 }
 
-/* Shortest digits that read back as `value`: "d.ddde[+-]xx" with the fewest d. */
+static bool reads_back(char *out, size_t room, int digits, double value)
+{
+    snprintf(out, room, "%.*e", digits, value);
+    return strtod(out, NULL) == value;
+}
+
+/* Takes the zeros off the end of the digits in "d.ddd000e+xx". */
+static void drop_zeros(char *sci)
+{
+    char *exponent = strchr(sci, 'e'), *end = exponent;
+    while (end[-1] == '0') end--;
+    if (end[-1] == '.') end--;
+    memmove(end, exponent, strlen(exponent) + 1);
+}
+
+/* Shortest digits that read back as `value`: "d.ddde[+-]xx" with the fewest d. Fifteen
+ * digits hold every shorter number that reads back, with zeros behind it; but not where
+ * doubles have fewer bits, at the very bottom. */
 static void shortest(char *out, size_t room, double value)
 {
-    for (int digits = 0; digits <= 16; digits++) {
-        snprintf(out, room, "%.*e", digits, value);
-        if (strtod(out, NULL) == value) return;
-    }
+    int digits = value < 1e-300 ? 0 : 14;
+    while (digits < 16 && !reads_back(out, room, digits, value)) digits++;
+    if (digits == 16) reads_back(out, room, digits, value);
+    if (strchr(out, '.')) drop_zeros(out);
 }
 
 /* ECMAScript Number::toString, as RFC 8785 asks: value = 0.d1d2..dk x 10^n. */
@@ -141,8 +207,7 @@ void emit_double(struct emit *e, double value)
     }
     char text[48];
     emit_number_text(text, value);
-    before_value(e);
-    buf_puts(e->buf, text);
+    emit_raw(e, text, strlen(text));
 }
 
 void emit_bool(struct emit *e, bool value) { emit_raw(e, value ? "true" : "false", value ? 4 : 5); }
@@ -151,8 +216,13 @@ void emit_null(struct emit *e) { emit_raw(e, "null", 4); }
 
 void emit_raw(struct emit *e, const char *json, size_t len)
 {
-    before_value(e);
-    buf_put(e->buf, json, len);
+    char *out = buf_room(e->buf, len + e->comma), *p = out;
+    if (out) {
+        if (e->comma) *p++ = ',';
+        memcpy(p, json, len);
+        buf_took(e->buf, (size_t)(p - out) + len);
+    }
+    e->comma = true;
 }
 
 void emit_kv_string(struct emit *e, const char *key, const char *text)

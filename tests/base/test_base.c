@@ -48,6 +48,60 @@ static void test_numbers_are_rfc_8785(void)
     number_is(333333333.33333329, "333333333.3333333");
 }
 
+/* The fewest digits: one fewer does not read back. */
+static void test_numbers_are_shortest(void)
+{
+    struct rng rng;
+    rng_init(&rng, 7);
+    for (int i = 0; i < 20000; i++) {
+        uint64_t bits = rng_next(&rng);
+        double value;
+        char text[48], fewer[48];
+        memcpy(&value, &bits, sizeof value);
+        if (i % 2)
+            value = (double)(int64_t)rng_below(&rng, 1000000) / (double)(1 + rng_below(&rng, 1000));
+        if (i % 64 == 0) value = ldexp(rng_uniform(&rng), -1060);
+        if (!isfinite(value) || value == 0) continue;
+        emit_number_text(text, value);
+        CHECK(strtod(text, NULL) == value, "%.17g reads back from %s", value, text);
+        int digits = 0;
+        const char *first = text + strspn(text, "-0.");
+        for (const char *p = first; *p && *p != 'e'; p++) digits += *p != '.';
+        while (digits > 1 && !strpbrk(text, "e.") && text[strlen(text) - 1] == '0' &&
+               first[digits - 1] == '0')
+            digits--;
+        if (digits < 2) continue;
+        snprintf(fewer, sizeof fewer, "%.*e", digits - 2, value);
+        CHECK(strtod(fewer, NULL) != value, "%s is not the shortest, %s is", text, fewer);
+    }
+}
+
+/* Eight bytes at a time or one: the same text, wherever the odd byte stands. */
+static void test_strings_of_any_length(void)
+{
+    static const char *const odd[] = { "\"", "\\", "\n", "\x7f", "\xc3\xa9", "\xff", "\x1f", " " };
+    static const char *const want[] = { "\\\"",     "\\\\",         "\\n",     "\x7f",
+                                        "\xc3\xa9", "\xef\xbf\xbd", "\\u001f", " " };
+    for (size_t at = 0; at < 20; at++)
+        for (size_t k = 0; k < sizeof odd / sizeof *odd; k++) {
+            char text[64] = "", line[96];
+            struct buf b;
+            struct emit e;
+            snprintf(text, sizeof text, "%.*s%s%s", (int)at, "abcdefghijklmnopqrst", odd[k],
+                     "tail");
+            snprintf(line, sizeof line, "\"%.*s%s%s\"", (int)at, "abcdefghijklmnopqrst", want[k],
+                     "tail");
+            buf_init(&b, strlen(line)); /* and exactly that fits */
+            emit_init(&e, &b);
+            emit_string(&e, text);
+            CHECK(!b.failed, "%s does not fit", line);
+            CHECK_STR(b.bytes, line);
+            emit_int(&e, 1);
+            CHECK(b.failed, "more fits than may");
+            buf_release(&b);
+        }
+}
+
 static void test_emit_escapes(void)
 {
     struct buf b;
@@ -63,7 +117,8 @@ static void test_emit_escapes(void)
     emit_end(&e);
     emit_kv_bool(&e, "c", true);
     emit_end(&e);
-    CHECK_STR(b.bytes, "{\"a\":\"q\\\"\\\\\\n\\u0001\xef\xbf\xbd\xc3\xa9\",\"b\":[-1,null],\"c\":true}");
+    CHECK_STR(b.bytes,
+              "{\"a\":\"q\\\"\\\\\\n\\u0001\xef\xbf\xbd\xc3\xa9\",\"b\":[-1,null],\"c\":true}");
     buf_release(&b);
 }
 
@@ -126,6 +181,8 @@ int main(void)
     test_arena_has_a_ceiling();
     test_buf_fails_once_and_stays();
     test_numbers_are_rfc_8785();
+    test_numbers_are_shortest();
+    test_strings_of_any_length();
     test_emit_escapes();
     test_fields_name_what_is_wrong();
     test_deep_json_is_refused();
