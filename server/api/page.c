@@ -19,9 +19,7 @@ static void got(struct ask *ask, const PGresult *rows)
     emit_init(&e, &out);
     emit_begin(&e, '{');
     emit_key(&e, "items");
-    emit_begin(&e, '[');
-    for (int i = 0; i < shown; i++) rows_object(&e, rows, i);
-    emit_end(&e);
+    rows_array(&e, rows, shown);
     emit_kv_string(&e, "next_page_token", n > shown ? PQgetvalue(rows, shown - 1, 0) : NULL);
     emit_end(&e);
     reply_buf(ask->req, 200, &out);

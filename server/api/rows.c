@@ -1,5 +1,6 @@
 #include "server/api/rows.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* pg_type.h's numbers, which never change. */
@@ -49,15 +50,15 @@ static void put_time(struct emit *e, const char *text, size_t len)
     emit_string_n(e, out, len - 2);
 }
 
-void rows_value(struct emit *e, const PGresult *rows, int row, int column)
+static void put_value(struct emit *e, const PGresult *rows, int row, int column, Oid type)
 {
     const char *text = PQgetvalue(rows, row, column);
     size_t len = (size_t)PQgetlength(rows, row, column);
-    if (PQgetisnull(rows, row, column)) {
+    if (!len && PQgetisnull(rows, row, column)) {
         emit_null(e);
         return;
     }
-    switch (PQftype(rows, column)) {
+    switch (type) {
     case BOOL: emit_bool(e, *text == 't'); break;
     case INT2:
     case INT4:
@@ -72,6 +73,11 @@ void rows_value(struct emit *e, const PGresult *rows, int row, int column)
     case TIMESTAMPTZ: put_time(e, text, len); break;
     default: emit_string_n(e, text, len);
     }
+}
+
+void rows_value(struct emit *e, const PGresult *rows, int row, int column)
+{
+    put_value(e, rows, row, column, PQftype(rows, column));
 }
 
 /* Opens and closes objects so that `open` is the object of `name`; returns the key in it. */
@@ -114,4 +120,66 @@ void rows_object(struct emit *e, const PGresult *rows, int row)
     emit_begin(e, '{');
     rows_members(e, rows, row);
     emit_end(e);
+}
+
+/* ---- many rows: what stands between the values is the same in each -------------------------- */
+
+enum { PLAN_COLUMNS = 64, PLAN_BYTES = 16 * 1024 };
+
+struct plan {
+    struct buf text; /* "{", keys, commas and inner braces of a row, without its values */
+    int n;
+    struct {
+        int column;
+        Oid type;
+        size_t at; /* where in `text` the value belongs */
+    } value[PLAN_COLUMNS];
+};
+
+/* Writes one row with an empty value everywhere and remembers where they were. */
+static void plan_init(struct plan *plan, const PGresult *rows)
+{
+    struct emit e;
+    const char *open = NULL;
+    plan->n = 0;
+    buf_init(&plan->text, PLAN_BYTES);
+    emit_init(&e, &plan->text);
+    emit_begin(&e, '{');
+    for (int column = 0; column < PQnfields(rows); column++) {
+        const char *name = PQfname(rows, column);
+        if (*name == '_') continue;
+        if (plan->n == PLAN_COLUMNS) abort();
+        emit_key(&e, enter(&e, &open, name));
+        emit_raw(&e, "", 0);
+        plan->value[plan->n].column = column;
+        plan->value[plan->n].type = PQftype(rows, column);
+        plan->value[plan->n++].at = plan->text.len;
+    }
+    if (open) emit_end(&e);
+    emit_end(&e);
+}
+
+static void put_row(struct emit *e, const struct plan *plan, const PGresult *rows, int row)
+{
+    size_t done = 0;
+    for (int i = 0; i < plan->n; i++) {
+        buf_put(e->buf, plan->text.bytes + done, plan->value[i].at - done);
+        done = plan->value[i].at;
+        e->comma = false;
+        put_value(e, rows, row, plan->value[i].column, plan->value[i].type);
+    }
+    buf_put(e->buf, plan->text.bytes + done, plan->text.len - done);
+}
+
+void rows_array(struct emit *e, const PGresult *rows, int n)
+{
+    struct plan plan;
+    plan_init(&plan, rows);
+    emit_begin(e, '[');
+    for (int row = 0; row < n; row++) {
+        if (row) buf_putc(e->buf, ',');
+        put_row(e, &plan, rows, row);
+    }
+    emit_end(e);
+    buf_release(&plan.text);
 }

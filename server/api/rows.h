@@ -19,6 +19,9 @@ void rows_members(struct emit *e, const PGresult *rows, int row);
 /* The members above as one object. */
 void rows_object(struct emit *e, const PGresult *rows, int row);
 
+/* The first `n` rows as an array of objects. */
+void rows_array(struct emit *e, const PGresult *rows, int n);
+
 /* One value alone. */
 void rows_value(struct emit *e, const PGresult *rows, int row, int column);
 
