@@ -19,6 +19,12 @@ bool collector_is_needed(const struct search_options *options)
     return options->update == UPDATE_OBS || !by_the_optimizer(&options->scoring);
 }
 
+bool collector_sees_inputs(const struct search_options *options)
+{
+    unsigned inputs = BIT(STAT_OBS) | BIT(STAT_X_SUM) | BIT(STAT_X_SQ) | BIT(STAT_X_ABS_SQ);
+    return options->update == UPDATE_OBS || (scoring_needs(&options->scoring) & inputs);
+}
+
 /* ---- what is needed -------------------------------------------------------------------------- */
 
 static bool needs(const struct collector *c, enum statistic k)

@@ -43,6 +43,9 @@ unsigned collector_offers(void);
 /* Does this search need one? Otherwise the optimizer's sums are all it needs. */
 bool collector_is_needed(const struct search_options *options);
 
+/* Does it look at activations? Those differ between the ranks that share a batch (ranks.h). */
+bool collector_sees_inputs(const struct search_options *options);
+
 /* For the model at the search's current shape. E_MEMORY. */
 enum status collector_open(struct collector **out, struct model *model, const struct search *search,
                            struct error *err);

@@ -141,11 +141,13 @@ static void read_training(struct job *job, struct field *root)
     bool search = job->kind == JOB_SEARCH;
     if (open_object(root, "budget", &f)) {
         job->budget_tokens = field_int(&f, "tokens", search ? 0 : 1, INT64_C(1) << 50);
+        if (search)
+            job->recover_tokens = field_int_or(&f, "recover_tokens", 0, INT64_C(1) << 50, 0);
         field_end(&f);
     }
     if (search && open_object(root, "search", &f)) search_options_read(&job->search, &f);
     if (!search || root->err->status) return;
-    job->recipe.lr.kind = LR_CONSTANT;
+    if (!job->recover_tokens) job->recipe.lr.kind = LR_CONSTANT;
     job->search.tokens_per_step = recipe_tokens_per_step(&job->recipe);
     job->search.start_step = recipe_steps(&job->recipe, job->budget_tokens);
 }

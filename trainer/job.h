@@ -31,10 +31,16 @@
  *                 "recompute": false},
  *      "teacher": {"path": "/folder", "weight": 0.5, "temperature": 2},   may be left out: what
  *                                     the model learns from besides the text (struct distill)
- *      "budget": {"tokens": N},       rounded up to whole steps; of a search: for the
+ *      "budget": {"tokens": N,        rounded up to whole steps; of a search: for the
  *                                     source, before the warm-up, and 0 is allowed
+ *                 "recover_tokens": M}, of a search, 0 by default: training goes on
+ *                                     afterwards, until so many tokens beyond what the
+ *                                     search was planned to take; result in `result`
  *      "search": {...},               search_options.h; kind search only. The learning
- *                                     rate of a search is constant after its warm-up
+ *                                     rate is constant after its warm-up; with recovery
+ *                                     it follows the recipe's schedule over the whole job
+ *                                     (cosine: one for growing up, pruning and recovery,
+ *                                     methods.md 7; wsd decays in the recovery only)
  *      "validation": {"every_steps": 100, "tokens": 16384},
  *      "checkpoint": {"every_steps": 200, "keep": 2}}
  *
@@ -97,7 +103,7 @@ struct job {
     struct job_teacher teacher;
     struct job_data data;
     struct recipe recipe;
-    int64_t budget_tokens;
+    int64_t budget_tokens, recover_tokens;
     struct search_options search;
     int64_t validate_every, validation_tokens;
     int64_t checkpoint_every;

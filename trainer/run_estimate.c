@@ -49,7 +49,7 @@ static enum status count_steps(const struct job *job, const struct shape *source
     if (scoring_check(&job->search.scoring, collector_offers(), err))
         return fail_in(err, "search/criterion/name");
     TRY(search_open(&search, source, &job->search, job->seed, err));
-    *steps = search_steps_planned(&search);
+    *steps = search_steps_planned(&search) + recipe_steps(&job->recipe, job->recover_tokens);
     search_close(&search);
     return OK;
 }

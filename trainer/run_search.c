@@ -105,7 +105,7 @@ static enum status step(struct training *t, struct error *err)
     TRY(training_step(t, search_counts(&t->search), err));
     search_step(&t->search);
     TRY(decide(t, &removed, err));
-    t->total_steps = search_steps_planned(&t->search);
+    if (!t->end_step) t->total_steps = search_steps_planned(&t->search);
     training_tell_step(t, removed || search_is_over(&t->search));
     return OK;
 }
@@ -123,6 +123,17 @@ static enum status loop(struct training *t, struct error *err)
         TRY(step(t, err));
         if (source_is_ready(t)) TRY(snapshot(t, err));
         if (!search_is_over(&t->search)) TRY(training_between(t, err));
+        if (search_is_over(&t->search) && t->end_step) TRY(snapshot(t, err));
+    }
+    return OK;
+}
+
+static enum status recover(struct training *t, struct error *err)
+{
+    while (t->step < t->end_step) {
+        TRY(training_step(t, false, err));
+        training_tell_step(t, t->step == t->end_step);
+        if (t->step < t->end_step) TRY(training_between(t, err));
     }
     return OK;
 }
@@ -130,6 +141,7 @@ static enum status loop(struct training *t, struct error *err)
 static enum status finish(struct training *t, struct error *err)
 {
     char name[64];
+    if (t->end_step) return training_finish(t, err);
     TRY(training_save(t, err));
     TRY(snapshot(t, err));
     snapshot_name(t, name);
@@ -142,7 +154,7 @@ enum status run_search(const struct job *job, struct events *events, struct erro
     struct training t;
     if (!training_open(&t, job, events, err)) {
         training_tell_start(&t);
-        if (!loop(&t, err)) finish(&t, err);
+        if (!loop(&t, err) && !recover(&t, err)) finish(&t, err);
     }
     training_close(&t);
     return err->status;

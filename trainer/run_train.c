@@ -12,22 +12,12 @@ static enum status loop(struct training *t, struct error *err)
     return OK;
 }
 
-static enum status finish(struct training *t, struct error *err)
-{
-    char sha256[HASH_HEX];
-    TRY(training_validate(t, false, err));
-    TRY(training_save(t, err));
-    TRY(training_export(t, "result", sha256, err));
-    training_tell_done(t, "result");
-    return OK;
-}
-
 enum status run_train(const struct job *job, struct events *events, struct error *err)
 {
     struct training t;
     if (!training_open(&t, job, events, err)) {
         training_tell_start(&t);
-        if (!loop(&t, err)) finish(&t, err);
+        if (!loop(&t, err)) training_finish(&t, err);
     }
     training_close(&t);
     return err->status;

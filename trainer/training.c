@@ -211,9 +211,10 @@ static enum status check_ranks(const struct training *t, struct error *err)
     if (batch % n)
         return fail(err, E_INPUT,
                     "recipe/batch_size: %d sequences cannot be shared by %d processes", batch, n);
-    if (n > 1 && training_is_search(t) && collector_is_needed(&t->search.options))
+    if (n > 1 && training_is_search(t) && collector_sees_inputs(&t->search.options))
         return fail(err, E_INPUT,
-                    "search/criterion: only the default criterion works with several processes");
+                    "search: criteria that look at activations, and update obs, work in one "
+                    "process only");
     return OK;
 }
 
@@ -267,7 +268,21 @@ static enum status open_search(struct training *t, struct error *err)
         return fail_in(err, "search/criterion/name");
     TRY(search_open(&t->search, &t->source, &t->job->search, t->job->seed, err));
     search_init_scores(&t->search, &t->scores);
+    int64_t recovery = recipe_steps(&t->job->recipe, t->job->recover_tokens);
+    if (recovery) t->end_step = search_steps_planned(&t->search) + recovery;
     return OK;
+}
+
+/* The learning rate depends on what was planned at step 0, never on how it went. */
+static void plan_rate(struct training *t)
+{
+    int64_t recovery = recipe_steps(&t->job->recipe, t->job->recover_tokens);
+    t->lr = t->job->recipe.lr;
+    t->lr.total_steps = t->end_step ? t->end_step : t->total_steps;
+    if (!t->end_step) return;
+    t->total_steps = t->end_step;
+    double share = (double)recovery / (double)t->end_step;
+    if (t->lr.decay_fraction > share) t->lr.decay_fraction = share;
 }
 
 static enum status open_parts(struct training *t, struct weights **weights, struct error *err)
@@ -282,8 +297,7 @@ static enum status open_parts(struct training *t, struct weights **weights, stru
     if (*t->job->teacher.path && open_teacher(t, err)) return fail_in(err, "teacher/path");
     t->total_steps = training_is_search(t) ? search_steps_planned(&t->search)
                                            : recipe_steps(&t->job->recipe, t->job->budget_tokens);
-    t->lr = t->job->recipe.lr;
-    t->lr.total_steps = t->total_steps;
+    plan_rate(t);
     return OK;
 }
 

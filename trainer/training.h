@@ -41,6 +41,7 @@ struct training {
     struct scores scores;
     struct collector *collector; /* NULL when the optimizer's sums are all that is needed */
     struct buf removals; /* one JSON object a line */
+    int64_t end_step;    /* of the recovery; 0: there is none */
 
     int64_t step, total_steps; /* done, planned (for searches an estimate) */
     int64_t resumed_from, saved_step;
@@ -77,6 +78,9 @@ enum status training_save(struct training *t, struct error *err);
 /* The model folder `name` below work_dir. */
 enum status training_export(struct training *t, const char *name, char sha256[HASH_HEX],
                             struct error *err);
+
+/* The end of a training: validation, checkpoint, the model folder `result`, `done`. */
+enum status training_finish(struct training *t, struct error *err);
 
 /* ---- what is told (training_events.c) ---- */
 

@@ -47,7 +47,8 @@ static enum status learn(struct training *t, bool counts, double *loss, struct e
 enum status training_step(struct training *t, bool counts, struct error *err)
 {
     double loss;
-    t->phase = training_is_search(t) ? search_phase_names[search_phase(&t->search)] : "train";
+    bool searching = training_is_search(t) && !search_is_over(&t->search);
+    t->phase = searching ? search_phase_names[search_phase(&t->search)] : "train";
     if (learn(t, counts, &loss, err)) return fail_in(err, "data");
     t->loss = loss;
     if (!isfinite(loss) || !isfinite(t->grad_norm))
@@ -186,4 +187,14 @@ enum status training_export(struct training *t, const char *name, char sha256[HA
     *sha256 = '\0';
     if (ranks_is_root()) model_folder_write(t->model, path, &extra, sha256, err);
     return ranks_share(err);
+}
+
+enum status training_finish(struct training *t, struct error *err)
+{
+    char sha256[HASH_HEX];
+    TRY(training_validate(t, false, err));
+    TRY(training_save(t, err));
+    TRY(training_export(t, "result", sha256, err));
+    training_tell_done(t, "result");
+    return OK;
 }
