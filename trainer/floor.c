@@ -1,15 +1,14 @@
 #include "trainer/floor.h"
 
-#include <cblas.h>
 #include <omp.h>
-#include <stdlib.h>
 #include <string.h>
 #include "trainer/activations.h"
+#include "trainer/backend_cpu.h"
 #include "trainer/backend_host.h"
 
-enum { ROWS = 64 };
+enum { ROWS = 48 };
 
-bool floor_exists(const struct model *model) { return !strcmp(model->be->name, "cpu"); }
+bool floor_exists(const struct model *model) { return !strncmp(model->be->name, "cpu", 3); }
 
 static struct projection to_slot(const struct model *model, enum model_block which, struct view out,
                                  enum slot_kind kind, int l)
@@ -67,60 +66,42 @@ static void head_products(struct model *model)
 
 /* One block of query rows of one head: two products forward, five back. */
 struct attention_item {
-    const float *q, *k, *v, *d_out;
-    float *out, *d_q, *d_k, *d_v, *p, *d_p;
-    int ld_q, ld_k, ld_v, ld_out, ld_d_out, ld_d_q, ld_d_k, ld_d_v, rows, keys, D;
+    struct operand q, k, k_columns, v, v_columns, d_out;
+    float *out, *d_q, *d_k, *d_v, *p, *d_p, *scratch;
+    int ld_out, ld_d_q, ld_d_k, ld_d_v, rows, keys, D;
 };
 
-static void nt(int M, int N, int K, const float *a, int lda, const float *b, int ldb, float *c)
+static void item_products(const struct gemm *gemm, const struct attention_item *i, bool back)
 {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, M, N, K, 1, a, lda, b, ldb, 0, c, N);
-}
-
-static void nn(int M, int N, int K, const float *a, const float *b, int ldb, float *c, int ldc)
-{
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, M, N, K, 1, a, K, b, ldb, 0, c, ldc);
-}
-
-static void tn(int M, int N, int K, const float *a, const float *b, int ldb, float *c, int ldc)
-{
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, M, N, K, 1, a, M, b, ldb, 1, c, ldc);
-}
-
-static void item_products(const struct attention_item *i, bool back)
-{
-    nt(i->rows, i->keys, i->D, i->q, i->ld_q, i->k, i->ld_k, i->p);
+    int R = i->rows, N = i->keys, D = i->D;
+    gemm->product(R, N, D, i->q, i->k_columns, i->p, N, false, i->scratch);
     if (!back) {
-        nn(i->rows, i->D, i->keys, i->p, i->v, i->ld_v, i->out, i->ld_out);
+        gemm->product(R, D, N, plain(i->p, N), i->v, i->out, i->ld_out, false, i->scratch);
         return;
     }
-    nt(i->rows, i->keys, i->D, i->d_out, i->ld_d_out, i->v, i->ld_v, i->d_p);
-    tn(i->keys, i->D, i->rows, i->p, i->d_out, i->ld_d_out, i->d_v, i->ld_d_v);
-    nn(i->rows, i->D, i->keys, i->d_p, i->k, i->ld_k, i->d_q, i->ld_d_q);
-    tn(i->keys, i->D, i->rows, i->d_p, i->q, i->ld_q, i->d_k, i->ld_d_k);
+    gemm->product(R, N, D, i->d_out, i->v_columns, i->d_p, N, false, i->scratch);
+    gemm->product(N, D, R, transposed(i->p, N), i->d_out, i->d_v, i->ld_d_v, true, i->scratch);
+    gemm->product(R, D, N, plain(i->d_p, N), i->k, i->d_q, i->ld_d_q, false, i->scratch);
+    gemm->product(N, D, R, transposed(i->d_p, N), i->q, i->d_k, i->ld_d_k, true, i->scratch);
 }
 
 static float *at_head(struct view x, int row, int col) { return host_row(x, row) + col; }
 
 static struct attention_item item_of(const struct model *model, int l, int b, int h, int from,
-                                     float *p, float *d_p)
+                                     float *room)
 {
     const struct layer_views *v = &model->at->layer[l];
     const struct layer_shape *s = &model_shape(model)->layer[l];
     int T = model->at->time, D = model_shape(model)->head_dim;
     int kv = h / (s->q_heads / s->kv_heads) * D, q = h * D, row = b * T + from, base = b * T;
-    struct attention_item i = { .q = at_head(v->q, row, q),
-                                .k = at_head(v->k, base, kv),
-                                .v = at_head(v->v, base, kv),
-                                .out = at_head(v->att, row, q),
-                                .p = p,
-                                .d_p = d_p,
-                                .ld_q = v->q.ld,
-                                .ld_k = v->k.ld,
-                                .ld_v = v->v.ld,
-                                .ld_out = v->att.ld,
-                                .D = D };
-    i.d_out = at_head(v->d_att, row, q), i.ld_d_out = v->d_att.ld;
+    struct attention_item i = { .scratch = room, .p = room + GEMM_SCRATCH, .D = D };
+    i.d_p = i.p + (size_t)ROWS * (size_t)T;
+    i.q = plain(at_head(v->q, row, q), v->q.ld);
+    i.k = plain(at_head(v->k, base, kv), v->k.ld);
+    i.v = plain(at_head(v->v, base, kv), v->v.ld);
+    i.k_columns = transposed(i.k.at, v->k.ld), i.v_columns = transposed(i.v.at, v->v.ld);
+    i.d_out = plain(at_head(v->d_att, row, q), v->d_att.ld);
+    i.out = at_head(v->att, row, q), i.ld_out = v->att.ld;
     i.d_q = at_head(v->d_q, row, q), i.ld_d_q = v->d_q.ld;
     i.d_k = at_head(v->d_k, base, kv), i.ld_d_k = v->d_k.ld;
     i.d_v = at_head(v->d_v, base, kv), i.ld_d_v = v->d_v.ld;
@@ -135,22 +116,18 @@ static void attention_products(struct model *model, int l, bool back)
 {
     const struct layer_shape *s = &model_shape(model)->layer[l];
     int T = model->at->time, groups = model->at->batch * s->kv_heads, r = s->q_heads / s->kv_heads;
-#pragma omp parallel num_threads(model->be->threads)
-    {
-        float *p = calloc(2 * (size_t)ROWS * (size_t)T, sizeof *p);
-        if (!p) abort();
-#pragma omp for schedule(dynamic)
-        for (int g = 0; g < groups * (back ? 1 : r); g++)
-            for (int k = 0; k < (back ? r : 1); k++)
-                for (int from = 0; from < T; from += ROWS) {
-                    int head = back ? g * r + k : g;
-                    struct attention_item i =
-                        item_of(model, l, head / s->q_heads, head % s->q_heads, from, p,
-                                p + (size_t)ROWS * (size_t)T);
-                    item_products(&i, back);
-                }
-        free(p);
-    }
+    const struct gemm *gemm = cpu_gemm(model->be);
+    size_t each = GEMM_SCRATCH + 2 * ((size_t)ROWS * (size_t)T + 16) / 16 * 16;
+    float *room = cpu_scratch(model->be, each);
+#pragma omp parallel for num_threads(model->be->threads) schedule(dynamic)
+    for (int g = 0; g < groups * (back ? 1 : r); g++)
+        for (int k = 0; k < (back ? r : 1); k++)
+            for (int from = 0; from < T; from += ROWS) {
+                int head = back ? g * r + k : g;
+                struct attention_item i = item_of(model, l, head / s->q_heads, head % s->q_heads,
+                                                  from, room + (size_t)omp_get_thread_num() * each);
+                item_products(gemm, &i, back);
+            }
 }
 
 void floor_step(struct model *model)

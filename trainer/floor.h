@@ -8,10 +8,11 @@
  * model's own memory, in the order of the step. What a step takes above it is what
  * norms, softmax, optimizer and the rest cost.
  *
- * Linear layers go through the backend's own matmuls; the products inside attention
- * through OpenBLAS, per head in causal blocks of 64 query rows (work above the
- * diagonal counted only inside the last block), which is why there is a floor for
- * the backend cpu only. Activations and gradients hold rubbish afterwards.
+ * Linear layers go through the backend's own matmuls, and the products inside
+ * attention through the same kernels, per head in causal blocks of 48 query rows (work
+ * above the diagonal counted only inside the last block), which is why there is a
+ * floor for the backends cpu and cpu-blas only. Activations and gradients hold rubbish
+ * afterwards.
  */
 
 /* False when there is no floor for this backend. */
