@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Is the house in order: what the README says exists, the top level is closed, packages are listed,
+"""Is the house in order: what the README says exists, the top level is closed, packages are listed, files are short,
 scripts pass shellcheck (where it is installed).
 
     house.py SOURCE_DIR BIN_DIR
@@ -13,6 +13,8 @@ import unittest
 
 ROOT = pathlib.Path(sys.argv[1])
 BIN = pathlib.Path(sys.argv[2])
+LONGEST = 450
+CODE = (".c", ".h", ".cu", ".cuh", ".py", ".js", ".sql", ".bash")
 TOP = {"CMakeLists.txt", "CMakePresets.json", "README.md", "LICENSE", "search", "trainer", "server",
        "sql", "clients", "tests"}
 
@@ -48,6 +50,11 @@ class House(unittest.TestCase):
     def test_top_level_is_closed(self):
         top = {n.split("/")[0] for n in FILES}
         self.assertEqual({n for n in top if not n.startswith(".")} - TOP, set())
+
+    def test_files_are_short(self):
+        code = [n for n in FILES if n.endswith(CODE) and not n.startswith("tests/")]
+        lines = {n: (ROOT / n).read_bytes().count(b"\n") for n in code}
+        self.assertEqual({n: k for n, k in lines.items() if k > LONGEST}, {})
 
     def test_readme_names_what_exists(self):
         text = (ROOT / "README.md").read_text(encoding="utf-8")
