@@ -56,7 +56,8 @@ static inline float cpu_exp(float x)
 {
     const float round =
         12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer in the low bits */
-    x = x < -87.0f ? -87.0f : x > 87.0f ? 87.0f : x;
+    x = x < -87.0f ? -87.0f : x; /* in this order a NaN stays one */
+    x = x > 87.0f ? 87.0f : x;
     float shifted = x * 1.44269504f + round, n = shifted - round;
     float r = x - n * 0.693359375f + n * 2.12194440e-4f;
     float p = 1.0f / 5040;

@@ -1,6 +1,7 @@
 #include "trainer/backend_cpu.h"
 #include "trainer/backend_host.h"
 
+#include <float.h>
 #include <math.h>
 #include <omp.h>
 
@@ -15,7 +16,7 @@
  * strips of keys). Shares of a KV head keep their sums d_k and d_v apart, and these
  * are added in order at the end.
  */
-enum { ROWS = 48, ENOUGH_SHARES = 12 };
+enum { ROWS = 24, ENOUGH_SHARES = 12 };
 
 struct job {
     const struct gemm *gemm;
@@ -81,14 +82,20 @@ struct forward_desk {
     float *keys, *values, *p; /* packed (D, T), packed (T, D), (ROWS, T) */
 };
 
+/* Rows of scores are worked on in whole vectors, with nothing left over to do one by one. */
+static int whole(int seen) { return (seen + 15) & ~15; }
+
 /* p = exp(scale * (score - most)), zero from `seen` on; returns the sum. */
 static float softmax_row(float *restrict p, int seen, int keys, float scale, float *most_out)
 {
     float most = p[0], sum = 0;
+    int n = whole(seen);
+    for (int s = seen; s < n; s++) p[s] = most;
 #pragma omp simd reduction(max : most)
-    for (int s = 0; s < seen; s++) most = p[s] > most ? p[s] : most;
+    for (int s = 0; s < n; s++) most = p[s] > most ? p[s] : most;
+    for (int s = seen; s < n; s++) p[s] = -FLT_MAX;
 #pragma omp simd reduction(+ : sum)
-    for (int s = 0; s < seen; s++) sum += p[s] = cpu_exp(scale * (p[s] - most));
+    for (int s = 0; s < n; s++) sum += p[s] = cpu_exp(scale * (p[s] - most));
     for (int s = seen; s < keys; s++) p[s] = 0;
     *most_out = most;
     return sum;
@@ -162,11 +169,11 @@ static void score_gradient(const struct job *j, struct strip i, float *p, float 
         const float *d_o = at(j->d_out, j, i.b, i.from + r, i.h);
         float *restrict pr = row_of(p, j, r), *restrict dr = row_of(d_p, j, r);
         float along = 0, log_sum = lse[i.from + r], scale = j->scale;
-        int seen = i.from + r + 1;
+        int seen = i.from + r + 1, n = whole(seen);
 #pragma omp simd reduction(+ : along)
         for (int c = 0; c < D; c++) along += o[c] * d_o[c];
 #pragma omp simd
-        for (int s = 0; s < seen; s++) {
+        for (int s = 0; s < n; s++) {
             pr[s] = cpu_exp(scale * pr[s] - log_sum);
             dr[s] = pr[s] * (dr[s] - along) * scale;
         }
