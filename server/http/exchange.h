@@ -49,7 +49,7 @@ struct http {
     bool kicked, draining, closing;
     struct list conns;
     struct list streams;
-    int n_streams, n_conns;
+    int n_streams, n_conns, peak_conns; /* the most since memory was last given back */
     struct metrics metrics;
     char boot[9]; /* of request ids */
     uint64_t n_requests;

@@ -2,6 +2,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 enum {
     POOL_BYTES = 16 * 1024, /* per connection; about half of it is room for headers */
     SWEEP_MS = 500,
+    CROWD = 256,       /* connections */
     RUNS = 16,         /* of libmicrohttpd per wake-up, before the loop gets its turn */
     REPLY_MS = 120000, /* a client may take this long for a reply, and 1 s per 16 KiB */
 };
@@ -206,6 +208,15 @@ static void expire(struct conn *conn)
     conn->deadline = 0;
 }
 
+/* The heap does not shrink by itself after a crowd has left. */
+static void give_memory_back(struct http *http)
+{
+    if (http->n_conns > http->peak_conns) http->peak_conns = http->n_conns;
+    if (http->peak_conns < CROWD || http->n_conns > http->peak_conns / 4) return;
+    http->peak_conns = http->n_conns;
+    malloc_trim(0);
+}
+
 static void on_sweep(uv_timer_t *timer)
 {
     struct http *http = timer->data;
@@ -216,6 +227,7 @@ static void on_sweep(uv_timer_t *timer)
         if (conn->deadline && conn->deadline <= now) expire(conn);
     }
     list_each(link, &http->streams) stream_beat(stream_of_link(link), now);
+    give_memory_back(http);
 }
 
 /* ---- opening
