@@ -289,7 +289,8 @@ static void test_lock(void)
     int fd = open(at("locked/lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     CHECK(fd >= 0 && !flock(fd, LOCK_EX), "flock");
     program_start(&p, small_job("train", "locked", MODEL, TRAIN), 0);
-    usleep(300000);
+    json_t *first = program_next(&p); /* while it waits it still says that it lives */
+    CHECK(first && event_is(first, "heartbeat"), "no heartbeat");
     kill(p.pid, SIGTERM);
     CHECK_INT(program_wait(&p), 75);
     CHECK(strstr(event_string(program_last(&p, "error"), "message"), "another trainer"),
