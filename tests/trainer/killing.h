@@ -67,7 +67,7 @@ static inline bool disturb(const char *job, const struct program *whole, unsigne
     for (unsigned n = 1 + next_random(x) % 16; n && program_next(&p); n--) {
     }
     usleep(next_random(x) % 4000);
-    kill(p.pid, SIGKILL);
+    program_kill(&p, SIGKILL);
     int status = program_wait(&p);
     CHECK(status == 128 + SIGKILL || status == 0, "ended with %d", status);
     compare(whole, &p);

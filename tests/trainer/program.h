@@ -34,6 +34,7 @@ static inline void program_start(struct program *p, const char *job, rlim_t file
     snprintf(path, sizeof path, "%s/lathe-train", bin ? bin : "bin");
     CHECK(!pipe2(in, O_CLOEXEC) && !pipe2(out, O_CLOEXEC), "pipe");
     *p = (struct program){ .pid = fork() };
+    CHECK(p->pid >= 0, "fork"); /* or kill(-1) would end everybody's processes */
     if (!p->pid) {
         dup2(in[0], 0);
         dup2(out[1], 1);
@@ -61,6 +62,13 @@ static inline json_t *program_next(struct program *p)
     return p->event[p->n++] = event;
 }
 
+/* Sends a signal to a program that was started and not yet waited for, and to nothing else. */
+static inline void program_kill(const struct program *p, int number)
+{
+    CHECK(p->pid > 1, "no program to signal");
+    kill(p->pid, number);
+}
+
 /* Reads to the end; the exit status, or 128 + signal. */
 static inline int program_wait(struct program *p)
 {
@@ -69,6 +77,7 @@ static inline int program_wait(struct program *p)
     }
     fclose(p->out);
     CHECK(waitpid(p->pid, &status, 0) == p->pid, "waitpid");
+    p->pid = 0;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 

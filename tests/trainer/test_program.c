@@ -216,7 +216,7 @@ static void test_terminate(void)
     program_start(&p, small_job("train", "term", MODEL, LONG), 0);
     while (program_next(&p) && !program_last(&p, "checkpoint")) {
     }
-    kill(p.pid, SIGTERM);
+    program_kill(&p, SIGTERM);
     CHECK_INT(program_wait(&p), 75);
     CHECK_STR(event_string(program_last(&p, "error"), "code"), "cancelled");
     long long saved = event_int(program_last(&p, "checkpoint"), "step");
@@ -242,7 +242,7 @@ static void test_full_disk(void)
     program_start(&p, small_job("train", "tight", MODEL, TRAIN), 0);
     while (program_next(&p) && !program_last(&p, "checkpoint")) {
     }
-    kill(p.pid, SIGKILL);
+    program_kill(&p, SIGKILL);
     program_wait(&p);
     program_release(&p);
 
@@ -291,7 +291,7 @@ static void test_lock(void)
     program_start(&p, small_job("train", "locked", MODEL, TRAIN), 0);
     json_t *first = program_next(&p); /* while it waits it still says that it lives */
     CHECK(first && event_is(first, "heartbeat"), "no heartbeat");
-    kill(p.pid, SIGTERM);
+    program_kill(&p, SIGTERM);
     CHECK_INT(program_wait(&p), 75);
     CHECK(strstr(event_string(program_last(&p, "error"), "message"), "another trainer"),
           "no sentence");
