@@ -5,7 +5,8 @@
 
 /*
  * What the backends in ordinary memory (ref, cpu) share: blocks are plain arrays
- * and a view is a pointer. Only trainer/backend_*.c includes this.
+ * and a view is a pointer. Only trainer/backend_*.c looks inside blocks; how much
+ * memory there is, anybody may ask.
  *
  * Large blocks are mapped in huge pages where the system has them, and touched
  * at once: memory that is not there is a refusal now, not a kill later.

@@ -1,6 +1,7 @@
 #include "trainer/obs.h"
 
 #include <stdlib.h>
+#include "trainer/backend_host.h"
 
 enum { PLACES = 3 }; /* PLACE_ATTENTION, PLACE_FFN, PLACE_NORM */
 
@@ -39,6 +40,33 @@ static int readers(const struct obs *obs, int place, int i, const struct slot **
     return n;
 }
 
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+/* What the Hessians of the types in the space take, and the largest one while it is solved. */
+static double bytes_needed(const struct shape *shape, const struct search_options *options)
+{
+    double bytes = 0, largest = 0;
+    for (int place = 0; place < PLACES; place++)
+        for (int i = 0; options->space.types[type_of[place]] && i < n_inputs(shape, place); i++) {
+            double n = width(shape, place, i);
+            bytes += n * n * sizeof(float);
+            if (n > largest) largest = n;
+        }
+    return bytes + largest * largest * sizeof(double);
+}
+
+/* An answer now instead of a kill when the pages are first touched. */
+static enum status check_memory(const struct shape *shape, const struct search_options *options,
+                                struct error *err)
+{
+    double need = bytes_needed(shape, options), have = (double)host_bytes_available();
+    if (need <= have) return OK;
+    return fail(
+        err, E_MEMORY,
+        "the Hessians of %s need %.2f GB, %.2f GB are available; leave types out of the space",
+        options->update == UPDATE_OBS ? "update obs" : "criterion obs", need / 1e9, have / 1e9);
+}
+
 /* ---- life ----------------------------------------------------------------------------------- */
 
 static enum status open_place(struct obs *obs, int place, struct error *err)
@@ -68,6 +96,7 @@ enum status obs_open(struct obs **out, struct model *model, const struct search_
     }
     obs->w = malloc(most * sizeof *obs->w);
     if (!obs->w) fail(err, E_MEMORY, "no memory for a copy of the largest matrix");
+    if (!err->status) check_memory(model_shape(model), options, err);
     for (int place = 0; place < PLACES && !err->status; place++)
         if (options->space.types[type_of[place]]) open_place(obs, place, err);
     if (err->status)
