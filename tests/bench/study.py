@@ -23,15 +23,17 @@ import sys
 import threading
 import time
 
-# What a method changes in the options of the search; the rest is EfficientLLM's.
+# What a method changes in the options of the search; the rest is EfficientLLM's. Wanda-sp and FLAP
+# know heads and FFN channels only, and FLAP ranks them over all layers.
 METHODS = {
     "A": {},
     "B": {"update": "obs"},
     "per_layer": {"space": {"scope": "per_layer"}},
     "magnitude_l2": {"criterion": {"name": "magnitude_l2"}},
     "fisher": {"criterion": {"name": "fisher"}},
-    "wanda_sp": {"criterion": {"name": "wanda_sp"}},
-    "flap": {"criterion": {"name": "flap"}},
+    "wanda_sp": {"criterion": {"name": "wanda_sp"}, "space": {"types": ["heads", "ffn"]}},
+    "flap": {"criterion": {"name": "flap"},
+             "space": {"types": ["heads", "ffn"], "scope": "per_layer"}},
     "A, sum": {"criterion": {"normalise": "none"}},
     "A, credits 1/1/1": {"schedule": {"credits": {"heads": 1, "ffn": 1, "stem": 1}}},
     "A, no embedding": {"criterion": {"embedding_in_stem": False}},
@@ -39,6 +41,11 @@ METHODS = {
 }
 # Not in the default set; name them with --methods.
 MORE_METHODS = {
+    "A, heads and ffn": {"space": {"types": ["heads", "ffn"]}},
+    "wanda_sp, stem too": {"criterion": {"name": "wanda_sp"}},
+    "wanda_sp, stem too, by parameter": {"criterion": {"name": "wanda_sp",
+                                                       "normalise": "parameter"}},
+    "flap, stem too": {"criterion": {"name": "flap"}},
     "minitron": {"criterion": {"name": "minitron"}},
     "vectorize": {"criterion": {"name": "vectorize"}},
     "param_mix": {"criterion": {"name": "param_mix"}},
@@ -54,7 +61,7 @@ MORE_METHODS = {
 
 # `steps` count batches of batch * sequence tokens.
 SCALES = {
-    "smoke": {"hidden": 32, "layers": 2, "head_dim": 8, "heads": 4, "kv_heads": 4, "ffn": 64,
+    "smoke": {"hidden": 32, "layers": 4, "head_dim": 8, "heads": 4, "kv_heads": 4, "ffn": 96,
               "batch": 4, "sequence": 64, "rate": 2e-3, "source": 60, "prune": 60, "recover": 30,
               "validation": 4096},
     "tiny": {"hidden": 96, "layers": 6, "head_dim": 16, "heads": 6, "kv_heads": 6, "ffn": 256,
