@@ -167,6 +167,18 @@ static const struct route routes[] = {
       .scope = SCOPE_READ,
       .operation = "getArchitecture",
       .summary = "One architecture with its shape" },
+    { .method = "GET",
+      .path = "/v1/architectures/{id}/config",
+      .handle = architecture_config,
+      .scope = SCOPE_READ,
+      .operation = "getArchitectureConfig",
+      .summary = "Its shape in the words of other programs" },
+    { .method = "GET",
+      .path = "/v1/architectures/{id}/diff",
+      .handle = architecture_diff,
+      .scope = SCOPE_READ,
+      .operation = "diffArchitectures",
+      .summary = "Where two architectures differ" },
 };
 
 void architectures_routes(struct router *router)

@@ -19,6 +19,10 @@
     " a.kv_bytes_per_token as \"totals.kv_bytes_per_token\", s.context as \"totals.context\","     \
     " a.shape_hash, case when a.snapshot is null then 'none' else 'snapshot' end as weights"
 
+struct request;
+void architecture_config(struct request *req); /* /config?format= */
+void architecture_diff(struct request *req);   /* /diff?against= */
+
 /* Members "shape" and "human_shape" (null where the source cannot be scaled to that size). */
 void architecture_emit_shapes(const struct replay *replay, struct emit *e);
 

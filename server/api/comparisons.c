@@ -5,6 +5,7 @@
 #include "server/api/estimate.h"
 #include "server/api/origin.h"
 #include "server/api/page.h"
+#include "server/api/report.h"
 #include "server/api/runs.h"
 
 /*
@@ -285,6 +286,12 @@ static const struct route routes[] = {
       .scope = SCOPE_READ,
       .operation = "getComparison",
       .summary = "One comparison with its arms and their differences" },
+    { .method = "GET",
+      .path = "/v1/comparisons/{id}/report",
+      .handle = comparison_report,
+      .scope = SCOPE_READ,
+      .operation = "getComparisonReport",
+      .summary = "What it found, as Markdown" },
     { .method = "POST",
       .path = "/v1/comparisons/{id}/cancel",
       .handle = comparison_cancel,

@@ -6,13 +6,20 @@
 #include "server/api/create.h"
 #include "server/api/estimate.h"
 #include "server/api/recipe.h"
+#include "server/api/replay.h"
 #include "server/api/searches.h"
 
 static const char find_parts[] =
-    "select d.vocab_size, dj.state, m.shape, mj.state"
-    "  from (values (1)) one"
-    "  left join dataset d on d.dataset_id = $1 left join job dj on dj.job_id = d.job_id"
-    "  left join model m on m.model_id = $2 left join job mj on mj.job_id = m.job_id";
+    "select d.vocab_size, dj.state, m.shape, mj.state,"
+    " a.snapshot is not null, s.source_shape, s.options, " REPLAY_COUNTS(
+        "a.search_id", "0", "a.ordinal") ", a.shape_hash, a.architecture_id"
+                                         "  from (values (1)) one"
+                                         "  left join dataset d on d.dataset_id = $1 left join job "
+                                         "dj on dj.job_id = d.job_id"
+                                         "  left join model m on m.model_id = $2 left join job mj "
+                                         "on mj.job_id = m.job_id"
+                                         "  left join architecture a on a.architecture_id = $3"
+                                         "  left join search s on s.search_id = a.search_id";
 
 static const struct creation creation = {
     .create = "select search_create($1::jsonb)",
@@ -21,8 +28,11 @@ static const struct creation creation = {
     .path = "/v1/searches",
 };
 
+enum { VOCAB, DATA_STATE, SHAPE, MODEL_STATE, KEPT, SOURCE, OPTIONS, COUNTS, HASH, ARCHITECTURE };
+
 struct brief {
-    const char *name, *dataset, *model; /* numbers; model NULL: shape */
+    const char *name, *dataset;
+    const char *model, *architecture; /* numbers; both NULL: shape */
     struct shape shape;
     int64_t train_tokens;
     struct search_options options;
@@ -41,18 +51,22 @@ static void read_source(struct brief *b, struct field *body)
         return;
     }
     b->model = create_id_or_null(&source, "model", "mod");
+    b->architecture = create_id_or_null(&source, "architecture", "arch");
+    bool given = b->model || b->architecture;
+    if (b->model && b->architecture)
+        field_fail(&source, "architecture", "cannot be given together with a model");
     if (field_object(&source, "shape", &shape)) {
-        if (b->model) field_fail(&source, "shape", "cannot be given together with a model");
+        if (given) field_fail(&source, "shape", "cannot be given together with weights");
         shape_read(&b->shape, &shape);
-    } else if (!b->model) {
-        field_fail(&source, NULL, "needs a shape or a model");
+    } else if (!given) {
+        field_fail(&source, NULL, "needs a shape, a model or an architecture");
     }
     if (field_object(&source, "train", &train)) {
         trained = true;
         b->train_tokens = field_int(&train, "tokens", 0, INT64_C(1) << 50);
         field_end(&train);
     }
-    if (!trained && !b->model)
+    if (!trained && !given)
         field_fail(&source, "train", "is missing: how many tokens the source trains on");
     field_end(&source);
 }
@@ -92,26 +106,51 @@ static enum status point(struct error *err, const char *pointer)
     return err->status;
 }
 
-static enum status check_parts(struct brief *b, const PGresult *rows, struct error *err)
+static enum status check_data(const struct brief *b, const PGresult *rows, struct error *err)
 {
-    if (pg_null(rows, 0, 1)) {
+    const char *state = pg_text(rows, 0, DATA_STATE);
+    if (!*state) {
         fail(err, E_INPUT, "there is no data set data_%s", b->dataset);
         return point(err, "/dataset");
     }
-    const char *data = pg_text(rows, 0, 1), *model = pg_text(rows, 0, 3);
-    if (!strcmp(data, "failed") || !strcmp(data, "cancelled"))
-        return fail(err, E_CONFLICT, "data_%s is %s", b->dataset, data);
-    if (b->model && !*model) {
+    if (strcmp(state, "failed") && strcmp(state, "cancelled")) return OK;
+    return fail(err, E_CONFLICT, "data_%s is %s", b->dataset, state);
+}
+
+static enum status take_model(struct brief *b, const PGresult *rows, struct error *err)
+{
+    const char *state = pg_text(rows, 0, MODEL_STATE), *shape = pg_text(rows, 0, SHAPE);
+    if (!*state) {
         fail(err, E_INPUT, "there is no model mod_%s", b->model);
         return point(err, "/source/model");
     }
-    if (b->model && strcmp(model, "succeeded"))
+    if (strcmp(state, "succeeded"))
         return fail(err, E_CONFLICT,
                     "mod_%s is %s; a search can start from it once it has succeeded", b->model,
-                    model);
-    if (b->model)
-        TRY(shape_parse(&b->shape, pg_text(rows, 0, 2), strlen(pg_text(rows, 0, 2)), err));
+                    state);
+    return shape_parse(&b->shape, shape, strlen(shape), err);
+}
+
+static enum status take_architecture(struct brief *b, const PGresult *rows, struct error *err)
+{
+    struct replay replay;
+    if (pg_null(rows, 0, ARCHITECTURE)) {
+        fail(err, E_INPUT, "there is no architecture arch_%s", b->architecture);
+        return point(err, "/source/architecture");
+    }
+    if (!pg_bool(rows, 0, KEPT))
+        return fail(err, E_CONFLICT, "arch_%s has no weights to start from", b->architecture);
+    TRY(replay_open(&replay, pg_text(rows, 0, SOURCE), pg_text(rows, 0, OPTIONS), err));
+    TRY(replay_apply(&replay, pg_text(rows, 0, COUNTS), pg_text(rows, 0, HASH), err));
+    b->shape = replay.shape;
     return OK;
+}
+
+static enum status check_parts(struct brief *b, const PGresult *rows, struct error *err)
+{
+    TRY(check_data(b, rows, err));
+    if (b->model) return take_model(b, rows, err);
+    return b->architecture ? take_architecture(b, rows, err) : OK;
 }
 
 static enum status check_vocabulary(const struct brief *b, int64_t tokens, struct error *err)
@@ -119,7 +158,9 @@ static enum status check_vocabulary(const struct brief *b, int64_t tokens, struc
     if (tokens <= b->shape.vocab_size) return OK;
     fail(err, E_INPUT, "source/shape/vocab_size is %d, too few for the %lld tokens of data_%s",
          b->shape.vocab_size, (long long)tokens, b->dataset);
-    return point(err, b->model ? "/source/model" : "/source/shape/vocab_size");
+    return point(err, b->model          ? "/source/model"
+                      : b->architecture ? "/source/architecture"
+                                        : "/source/shape/vocab_size");
 }
 
 static enum status check_search(struct brief *b, struct search *search, struct error *err)
@@ -163,6 +204,7 @@ static void emit_spec(const struct brief *b, struct emit *e)
     emit_key(e, "source");
     emit_begin(e, '{');
     emit_kv_id(e, "model", "mod", b->model);
+    emit_kv_id(e, "architecture", "arch", b->architecture);
     emit_tokens(e, "train", b->train_tokens);
     emit_end(e);
     training_emit(&b->training, e);
@@ -173,7 +215,7 @@ static void emit_document(const struct brief *b, struct emit *e)
 {
     emit_begin(e, '{');
     training_emit(&b->training, e);
-    if (!b->model) {
+    if (!b->model && !b->architecture) {
         emit_key(e, "model");
         emit_begin(e, '{');
         emit_key(e, "shape");
@@ -196,6 +238,7 @@ static void emit_object(const struct brief *b, struct emit *e)
     emit_kv_string(e, "name", b->name);
     emit_kv_string(e, "dataset_id", b->dataset);
     emit_kv_string(e, "model_id", b->model);
+    emit_kv_string(e, "architecture_id", b->architecture);
     emit_kv_int(e, "seed", b->training.seed);
     emit_kv_int(e, "priority", b->training.priority);
     emit_kv_int(e, "context", context);
@@ -241,21 +284,73 @@ static void got_parts(struct ask *ask, const PGresult *rows)
     create_send(req, &creation, &object);
 }
 
-void search_create(struct request *req)
+static void create(struct request *req, json_t *json)
 {
-    struct error err;
+    struct error err = { 0 };
     struct field body;
-    if (!create_body(req, &body, &err)) return;
     struct brief *b = request_new(req, struct brief);
-    training_init(&b->training, create_threads(req));
     if (!create_dry_run(req, &b->dry_run)) return;
+    training_init(&b->training, create_threads(req));
+    field_root(&body, json, &err);
     if (read_body(b, &body)) {
         reply_invalid(req, &err);
         return;
     }
     struct ask *ask = ask_new(req, find_parts, got_parts);
     ask->data = b;
-    ask_text(ask, b->dataset);
-    ask_text(ask, b->model);
+    b->name = request_strdup(req, b->name); /* the JSON of a fork goes before the request */
+    ask_text(ask, b->dataset = request_strdup(req, b->dataset));
+    ask_text(ask, b->model = b->model ? request_strdup(req, b->model) : NULL);
+    ask_text(ask, b->architecture = b->architecture ? request_strdup(req, b->architecture) : NULL);
+    ask_send(ask);
+}
+
+void search_create(struct request *req)
+{
+    struct error err = { 0 };
+    json_t *json = request_json(req, &err);
+    if (json)
+        create(req, json);
+    else
+        reply_error(req, &err);
+}
+
+/* ---- again ------------------------------------------------------------------------- */
+
+static const char select_body[] = "select search_body(search_id) from search where search_id = $1";
+
+static void change(json_t *body, json_t *changes)
+{
+    json_t *recipe = json_object_get(body, "recipe"), *other = json_object_get(changes, "recipe");
+    if (json_is_object(other) && json_is_object(recipe)) {
+        json_object_update(recipe, other);
+        json_object_del(changes, "recipe");
+    }
+    json_object_update(body, changes);
+}
+
+static void got_body(struct ask *ask, const PGresult *rows)
+{
+    struct error err = { 0 };
+    if (!PQntuples(rows)) {
+        reply_missing(ask->req, ask->what, ask->id);
+        return;
+    }
+    json_t *body = field_parse(pg_text(rows, 0, 0), strlen(pg_text(rows, 0, 0)), &err);
+    json_t *changes = request_json(ask->req, &err);
+    if (changes && !json_is_object(changes)) fail(&err, E_INPUT, "expected a JSON object");
+    if (err.status) {
+        reply_error(ask->req, &err);
+    } else {
+        change(body, changes);
+        create(ask->req, body);
+    }
+    json_decref(body);
+}
+
+void search_fork(struct request *req)
+{
+    struct ask *ask = ask_new(req, select_body, got_body);
+    ask_id(ask, "srch", "search", request_param(req, "id"));
     ask_send(ask);
 }

@@ -3,6 +3,7 @@
 #include "server/api/action.h"
 #include "server/api/api.h"
 #include "server/api/page.h"
+#include "server/api/saliency.h"
 
 #define COLUMNS                                                                                    \
     "'srch_' || s.search_id as id, s.name, j.state, j.attempt, j.reason,"                          \
@@ -112,6 +113,19 @@ static const struct route routes[] = {
       .scope = SCOPE_READ,
       .operation = "getShapes",
       .summary = "Shapes at several ratios, side by side" },
+    { .method = "GET",
+      .path = "/v1/searches/{id}/saliency",
+      .handle = search_saliency,
+      .scope = SCOPE_READ,
+      .operation = "getSaliency",
+      .summary = "The lowest score of every type over the trajectory" },
+    { .method = "POST",
+      .path = "/v1/searches/{id}/fork",
+      .handle = search_fork,
+      .scope = SCOPE_WRITE,
+      .body = BODY_JSON,
+      .operation = "forkSearch",
+      .summary = "The same search again, with changes" },
     { .method = "POST",
       .path = "/v1/searches/{id}/cancel",
       .handle = search_cancel,
