@@ -8,7 +8,7 @@
 const char *const job_kind_names[] = { "train", "search", "dataset", "import", "export", NULL };
 
 static const char *const schemas[] = { "lathe.job/1", NULL };
-static const char *const tokenizer_kinds[] = { "bytes", "hf", NULL };
+static const char *const tokenizer_kinds[] = { "bytes", "hf", "train", NULL };
 
 static void read_text(struct field *f, const char *key, char *out, size_t room)
 {
@@ -193,12 +193,23 @@ static void read_files(struct job *job, struct field *root)
     job->n_files = (int)n;
 }
 
+static void read_tokenizer_training(struct bpe_train_options *o, struct field *f)
+{
+    o->vocab_size = (int)field_int(f, "vocab_size", BPE_TRAIN_MIN_VOCAB, BPE_TRAIN_MAX_VOCAB);
+    o->family = (enum bpe_family)field_choice_or(f, "family", bpe_family_names, BPE_SMOLLM);
+    o->min_count = (int)field_int_or(f, "min_count", 1, 1 << 20, 2);
+}
+
 static void read_tokenizer(struct job *job, struct field *root)
 {
     struct field f;
     if (!open_object(root, "tokenizer", &f)) return;
-    job->tokenizer_is_bytes = field_choice(&f, "kind", tokenizer_kinds) == 0;
-    if (!job->tokenizer_is_bytes)
+    int kind = field_choice(&f, "kind", tokenizer_kinds);
+    job->tokenizer_is_bytes = kind == 0;
+    job->tokenizer_is_trained = kind == 2;
+    if (kind == 2)
+        read_tokenizer_training(&job->tokenizer_train, &f);
+    else if (kind == 1)
         read_text(&f, "path", job->tokenizer_path, sizeof job->tokenizer_path);
     field_end(&f);
 }

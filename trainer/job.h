@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include "search/search_options.h"
 #include "search/shape.h"
+#include "trainer/data/bpe_train.h"
 #include "trainer/data/build.h"
 #include "trainer/formats/file.h"
 #include "trainer/job_export.h"
@@ -46,7 +47,9 @@
  *
  *   kind dataset
  *      "name": "gcide", "files": [{"path": "/f", "format": "text", "domain": null}],
- *      "tokenizer": {"kind": "bytes"} or {"kind": "hf", "path": "/tokenizer.json"},
+ *      "tokenizer": {"kind": "bytes"}, {"kind": "hf", "path": "/tokenizer.json"} (or whatever
+ *                   tokenizer_open takes), or one trained on the files:
+ *                   {"kind": "train", "vocab_size": 4096, "family": "smollm", "min_count": 2},
  *      "validation_fraction": 0.05
  *
  *   kind import
@@ -111,7 +114,8 @@ struct job {
 
     struct build_file *file; /* dataset: path, format, domain; import: path and domain = name */
     int n_files;
-    bool tokenizer_is_bytes;
+    bool tokenizer_is_bytes, tokenizer_is_trained;
+    struct bpe_train_options tokenizer_train;
     char tokenizer_path[PATH_ROOM], import_path[PATH_ROOM];
     double validation_fraction;
 

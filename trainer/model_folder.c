@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "search/base/log.h"
 #include "trainer/data/tokenizer.h"
 #include "trainer/formats/file.h"
 #include "trainer/formats/hf_config.h"
@@ -105,16 +106,18 @@ static enum status write_config(const struct shape *shape, const struct model_fo
     return err->status;
 }
 
-static enum status copy_tokenizer(const char *from_dir, const char *dir, struct error *err)
+/* Whatever tokenizer_open reads becomes a tokenizer.json. A model without one, or with one that we
+ * cannot read, is a model all the same. */
+static enum status copy_tokenizer(const char *from, const char *dir, struct error *err)
 {
-    char from[PATH_ROOM], to[PATH_ROOM], *text;
-    size_t len;
-    TRY(path_join(from, from_dir, "tokenizer.json", err));
-    TRY(path_join(to, dir, "tokenizer.json", err));
-    if (access(from, F_OK)) return OK;
-    TRY(file_read(&text, &len, from, TOKENIZER_MAX_FILE, err));
-    file_write(to, text, len, err);
-    free(text);
+    struct tokenizer *t;
+    struct error why = { 0 };
+    if (tokenizer_open(&t, from, &why)) {
+        if (why.status != E_MISSING) log_warn("no tokenizer comes along: %s", why.text);
+        return OK;
+    }
+    t->save(t, dir, err);
+    tokenizer_close(t);
     return err->status;
 }
 

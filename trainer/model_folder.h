@@ -17,7 +17,7 @@
 enum status model_folder_read(struct model *model, struct weights *w, struct error *err);
 
 struct model_folder_extra {
-    const char *tokenizer_dir; /* holds a tokenizer.json to copy; NULL: none */
+    const char *tokenizer_dir; /* what tokenizer_open reads (a folder, a GGUF file); NULL: none */
     int max_position, eos_id;  /* for config.json; eos_id -1: none */
 };
 

@@ -1,6 +1,7 @@
 /* Kind dataset: files become the dataset folder `result`. */
 #include <string.h>
 #include <time.h>
+#include "trainer/data/tokenizer_train.h"
 #include "trainer/run.h"
 #include "trainer/stop.h"
 
@@ -50,23 +51,26 @@ static void tell_done(const struct dataset *ds, struct events *events)
     event_end(events);
 }
 
-static enum status build(struct dataset *ds, const struct job *job, const char *tmp,
-                         struct tokenizer *tokenizer, struct events *events, struct error *err)
+static enum status build(struct dataset *ds, const struct build_spec *spec, const char *tmp,
+                         struct tokenizer *tokenizer, struct teller *teller, struct error *err)
 {
-    struct teller teller = { events, 0 };
-    struct build_spec spec = { *job->name ? job->name : "dataset", job->file, job->n_files,
-                               job->validation_fraction, job->seed };
     TRY(dir_remove(tmp, err));
     TRY(dir_make(tmp, err));
-    return dataset_build(ds, tmp, &spec, tokenizer, &(struct build_watch){ &teller, on_progress },
+    return dataset_build(ds, tmp, spec, tokenizer, &(struct build_watch){ teller, on_progress },
                          err);
 }
 
-static enum status open_tokenizer(struct tokenizer **out, const struct job *job, struct error *err)
+/* A trained tokenizer reads all files once before they are tokenized: its progress comes first. */
+static enum status open_tokenizer(struct tokenizer **out, const struct job *job,
+                                  const struct build_spec *spec, struct teller *teller,
+                                  struct error *err)
 {
+    struct build_watch watch = { teller, on_progress };
     *out = NULL;
     if (job->tokenizer_is_bytes)
         tokenizer_bytes(out);
+    else if (job->tokenizer_is_trained)
+        return tokenizer_train(out, spec, &job->tokenizer_train, &watch, err);
     else if (tokenizer_open(out, job->tokenizer_path, err))
         return fail_in(err, "tokenizer/path");
     return OK;
@@ -77,11 +81,14 @@ enum status run_dataset(const struct job *job, struct events *events, struct err
     char tmp[PATH_ROOM], result[PATH_ROOM];
     struct tokenizer *tokenizer;
     struct dataset ds;
+    struct teller teller = { events, 0 };
+    struct build_spec spec = { *job->name ? job->name : "dataset", job->file, job->n_files,
+                               job->validation_fraction, job->seed };
     TRY(path_join(tmp, job->work_dir, "result.tmp", err));
     TRY(path_join(result, job->work_dir, "result", err));
-    TRY(open_tokenizer(&tokenizer, job, err));
     tell_start(job, events);
-    if (build(&ds, job, tmp, tokenizer, events, err) || dir_commit(tmp, result, err)) {
+    TRY(open_tokenizer(&tokenizer, job, &spec, &teller, err));
+    if (build(&ds, &spec, tmp, tokenizer, &teller, err) || dir_commit(tmp, result, err)) {
         struct error ignored = { 0 };
         dir_remove(tmp, &ignored);
     } else {

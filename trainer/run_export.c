@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "search/base/log.h"
 #include "trainer/export/export.h"
 #include "trainer/export/runtimes.h"
 #include "trainer/parity.h"
@@ -27,16 +28,22 @@ struct export_run {
 /* ---- what stands beside the model
  * ---------------------------------------------------------------- */
 
-/* The job's, or the model's own folder, if that holds a tokenizer.json. */
+/* The job's, or the model's own (in its folder, or inside a GGUF file), if we can read that. */
 static enum status find_tokenizer(struct export_run *x, struct error *err)
 {
-    char file[PATH_ROOM];
-    const char *own = x->job->model.path, *asked = x->job->export->tokenizer;
-    TRY(path_join(file, *asked ? asked : own, "tokenizer.json", err));
-    if (!access(file, R_OK))
-        snprintf(x->tokenizer_dir, PATH_ROOM, "%s", *asked ? asked : own);
-    else if (*asked)
-        return fail_path(err, "open", file);
+    struct tokenizer *t;
+    struct error why = { 0 };
+    const char *asked = x->job->export->tokenizer, *path = *asked ? asked : x->job->model.path;
+    if (!tokenizer_open(&t, path, &why)) {
+        snprintf(x->tokenizer_dir, PATH_ROOM, "%s", path);
+        tokenizer_close(t);
+        return OK;
+    }
+    if (*asked) {
+        *err = why;
+        return fail_in(err, "tokenizer");
+    }
+    if (why.status != E_MISSING) log_warn("no tokenizer comes along: %s", why.text);
     return OK;
 }
 

@@ -73,7 +73,7 @@ static enum status import(const struct job *job, const char *dir, struct events 
     if (*job->import_path) dir = job->import_path;
     TRY(place_of(job, dir, from, err));
     if (weights_open(&w, from, err)) return fail_in(err, *job->import_path ? "path" : "files");
-    if (!convert(w, dir, result, sha256, err)) tell_done(w, sha256, events);
+    if (!convert(w, from, result, sha256, err)) tell_done(w, sha256, events);
     weights_close(w);
     return err->status;
 }

@@ -8,7 +8,9 @@
 #include "trainer/data/bpe_bytes.h"
 #include "trainer/data/bpe_json.h"
 #include "trainer/data/bpe_scan.h"
+#include "trainer/data/bpe_sentencepiece.h"
 #include "trainer/data/tokenizer.h"
+#include "trainer/formats/file.h"
 
 static struct tokenizer *opened(const char *path)
 {
@@ -62,7 +64,7 @@ static void check_expected(struct tokenizer *t, const char *path)
 static void test_golden(const char *root, const char *name)
 {
     char path[600];
-    snprintf(path, sizeof path, "%s/%s/tokenizer.json", root, name);
+    snprintf(path, sizeof path, "%s/%s", root, name);
     struct tokenizer *t = opened(path);
     snprintf(path, sizeof path, "%s/%s/expected.json", root, name);
     check_expected(t, path);
@@ -257,6 +259,27 @@ static void test_refusals(void)
             "does not compile");
 }
 
+/* A model that is cut off anywhere is refused, or has fewer pieces. */
+static void test_sentencepiece_refusals(const char *root)
+{
+    char path[600], *bytes;
+    size_t len;
+    struct error err = { 0 };
+    snprintf(path, sizeof path, "%s/tokenizer_sentencepiece/tokenizer.model", root);
+    CHECK_OK(file_read(&bytes, &len, path, 1 << 20, &err), err);
+    for (size_t n = 0; n < len; n += 7) {
+        struct bpe bpe;
+        struct error why = { 0 };
+        if (bpe_sentencepiece_parse(&bpe, bytes, n, &why))
+            CHECK(why.text[0], "no words at %zu bytes", n);
+        else
+            bpe_release(&bpe);
+    }
+    struct bpe bpe;
+    CHECK(bpe_sentencepiece_parse(&bpe, bytes, len / 2, &err), "half of it was enough");
+    free(bytes);
+}
+
 int main(void)
 {
     char ours[600];
@@ -271,6 +294,8 @@ int main(void)
     test_golden(ours, "tokenizer_qwen2");
     test_golden(ours, "tokenizer_llama3");
     test_golden(ours, "tokenizer_llama2_strings");
+    test_golden(ours, "tokenizer_sentencepiece");
+    test_sentencepiece_refusals(ours);
 
     static const char *const names[] = { "tokenizer_gpt2", "tokenizer_smollm_style" };
     for (int i = 0; i < 2; i++) {

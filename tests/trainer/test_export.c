@@ -229,6 +229,47 @@ static void test_job(void)
     json_decref(json);
 }
 
+/* A tokenizer that went into a GGUF file comes out with the same ids. */
+static void check_tokenizer(const char *source, struct weights *w, const char *name)
+{
+    static const char text[] = "It was 1865: the na\xc3\xafve  old caf\xc3\xa9\n\n don't "
+                               "<|im_start|>ask</s> e\xcc\x81 \xe6\x97\xa5";
+    char from[256], dir[256];
+    struct error err = { 0 };
+    struct tokenizer *a, *b;
+    struct ids x = { 0 }, y = { 0 };
+    struct export_result result;
+    snprintf(from, sizeof from, "%s/tests/golden/%s", source, name);
+    snprintf(dir, sizeof dir, "%s/%s", root, name);
+    struct export_spec spec = { EXPORT_GGUF, quant_type_named("F32"), from, 512, { 0 } };
+    CHECK_OK(dir_make(dir, &err), err);
+    CHECK_OK(export_model(w, &spec, dir, &result, &err), err);
+    strcat(dir, "/model.gguf");
+    CHECK_OK(tokenizer_open(&a, from, &err), err);
+    CHECK_OK(tokenizer_open(&b, dir, &err), err);
+    CHECK_OK(a->encode(a, text, strlen(text), &x, &err), err);
+    CHECK_OK(b->encode(b, text, strlen(text), &y, &err), err);
+    CHECK(x.n == y.n && !memcmp(x.id, y.id, x.n * sizeof *x.id), "%s: other ids in GGUF", name);
+    CHECK(x.n > 30, "%zu ids", x.n);
+    ids_release(&x);
+    ids_release(&y);
+    tokenizer_close(a);
+    tokenizer_close(b);
+}
+
+static void test_tokenizers(void)
+{
+    const char *source = getenv("LATHE_SOURCE_DIR");
+    if (!source) return;
+    struct shape s = uniform(false);
+    s.vocab_size = 910;
+    struct weights *w = source_of(&s, "wide");
+    check_tokenizer(source, w, "tokenizer_qwen2");
+    check_tokenizer(source, w, "tokenizer_sentencepiece");
+    check_tokenizer(source, w, "tokenizer_llama2_strings");
+    weights_close(w);
+}
+
 static void refused(const char *targets, const char *words)
 {
     char text[1024];
@@ -267,6 +308,7 @@ int main(void)
     test_rounded(plain, EXPORT_GGUF, "Q4_0", 3);
     test_refusals(biased);
     test_job();
+    test_tokenizers();
     refused("\"targets\": []", "targets: names no target");
     refused("\"targets\": [{\"format\": \"onnx\"}]", "targets/0/format: is not one of");
     refused("\"targets\": [{\"format\": \"hf\", \"dtype\": \"q4_0\"}]",

@@ -5,11 +5,10 @@
 #include <string.h>
 
 #include "trainer/data/bpe_family.h"
+#include "trainer/data/bpe_scores.h"
 #include "trainer/formats/gguf.h"
 
 enum token_type { NORMAL = 1, UNKNOWN = 2, CONTROL = 3, USER_DEFINED = 4, UNUSED = 5, BYTE = 6 };
-
-static const char META[] = "\xe2\x96\x81";
 
 struct reading {
     struct bpe *bpe;
@@ -42,19 +41,6 @@ static enum status find_arrays(struct reading *r)
     return r->err->status;
 }
 
-static enum status add_special(struct reading *r, int id, struct gguf_text text, bool control)
-{
-    struct bpe_added_token token = { .id = id, .len = text.len, .special = control };
-    if (text.len > BPE_MAX_ADDED_BYTES ||
-        bpe_vocab_find(&r->bpe->vocab, text.bytes, text.len) != id)
-        return OK;
-    token.text = strndup(text.bytes, text.len);
-    if (!token.text) abort();
-    bpe_added_add(&r->bpe->added, &token, r->err);
-    free(token.text);
-    return r->err->status;
-}
-
 static enum status add_token(struct reading *r, int id, struct gguf_text text)
 {
     int64_t type = r->types ? gguf_int_at(r->types, (size_t)id) : NORMAL;
@@ -63,7 +49,8 @@ static enum status add_token(struct reading *r, int id, struct gguf_text text)
         return fail(r->err, E_INPUT, "token %d has a NUL inside", id);
     TRY(bpe_vocab_add(&r->bpe->vocab, id, text.bytes, text.len, r->err));
     if (type == UNKNOWN) r->bpe->unknown = id;
-    if (type == CONTROL || type == USER_DEFINED) return add_special(r, id, text, type == CONTROL);
+    if (type == CONTROL || type == USER_DEFINED)
+        return bpe_add_whole(r->bpe, id, text.bytes, text.len, type == CONTROL, r->err);
     return OK;
 }
 
@@ -96,30 +83,6 @@ static enum status add_merges(struct reading *r)
     return OK;
 }
 
-struct scored {
-    float score;
-    int id;
-};
-
-static int by_score(const void *a, const void *b)
-{
-    const struct scored *x = a, *y = b;
-    if (x->score != y->score) return x->score < y->score ? 1 : -1;
-    return (x->id > y->id) - (x->id < y->id);
-}
-
-/* Every cut of the token into two others. */
-static void add_cuts(struct bpe *bpe, int id, uint32_t rank)
-{
-    size_t len;
-    const char *text = bpe_vocab_text(&bpe->vocab, id, &len);
-    for (size_t n = 1; n < len; n++) {
-        int left = bpe_vocab_find(&bpe->vocab, text, n);
-        int right = left < 0 ? -1 : bpe_vocab_find(&bpe->vocab, text + n, len - n);
-        if (right >= 0) bpe_merges_add(&bpe->merges, left, right, rank, id);
-    }
-}
-
 static bool is_plain(const struct reading *r, size_t id)
 {
     return !r->types || gguf_int_at(r->types, id) == NORMAL;
@@ -128,14 +91,13 @@ static bool is_plain(const struct reading *r, size_t id)
 static enum status add_scores(struct reading *r)
 {
     if (!r->scores) return fail(r->err, E_INPUT, "key tokenizer.ggml.scores is missing");
-    struct scored *list = calloc(r->tokens->n + 1, sizeof *list);
+    struct bpe_scored *list = calloc(r->tokens->n + 1, sizeof *list);
     size_t n = 0;
     if (!list) abort();
     for (size_t i = 0; i < r->tokens->n; i++)
         if (is_plain(r, i))
-            list[n++] = (struct scored){ (float)gguf_double_at(r->scores, i), (int)i };
-    qsort(list, n, sizeof *list, by_score);
-    for (size_t i = 0; i < n; i++) add_cuts(r->bpe, list[i].id, (uint32_t)i);
+            list[n++] = (struct bpe_scored){ (float)gguf_double_at(r->scores, i), (int)i };
+    bpe_rules_from_scores(r->bpe, list, n);
     free(list);
     return OK;
 }
@@ -168,13 +130,9 @@ static enum status read_gpt2(struct reading *r)
 
 static enum status read_llama(struct reading *r)
 {
-    r->bpe->alphabet = BPE_RUNES;
     r->bpe->fuse_unknown = true;
-    if (gguf_int_or(r->g, "tokenizer.ggml.add_space_prefix", 0, 1, 1, r->err)) {
-        TRY(bpe_norm_add(&r->bpe->norm, BPE_PREPEND, NULL, META, r->err));
-        r->bpe->strip_space = true;
-    }
-    TRY(bpe_norm_add(&r->bpe->norm, BPE_REPLACE, " ", META, r->err));
+    bool prefix = gguf_int_or(r->g, "tokenizer.ggml.add_space_prefix", 0, 1, 1, r->err) != 0;
+    TRY(bpe_use_meta_spaces(r->bpe, prefix, r->err));
     TRY(add_tokens(r));
     return add_scores(r);
 }

@@ -10,15 +10,13 @@
  *   tokenizer.ggml.model   "gpt2": byte-level with merges; "llama": of characters with scores
  *   tokenizer.ggml.pre     "gpt-2", "smollm", "qwen2", "llama-bpe": how text is cut
  *   .tokens .token_type .merges .scores .bos_token_id .eos_token_id .add_bos_token
- *
- * Of a "llama" file every way to make a token of two others is a rule, ranked by the token's
- * score; that is what sentencepiece's BPE does with scores.
+ * (bpe_scores.h says how scores become rules)
  */
 
 /* Into an initialised struct, finished on success and released on failure. */
 enum status bpe_gguf_read(struct bpe *bpe, const struct gguf *g, struct error *err);
 
-/* The keys of the tokenizer.json in a folder. Ids up to vocab_size that it lacks become unused
+/* The keys of the tokenizer in a folder. Ids up to vocab_size that it lacks become unused
  * tokens. E_INPUT when its pre-tokenizer is none that GGUF has a name for. */
 enum status bpe_gguf_put(struct gguf_out *out, const char *dir, int vocab_size, struct error *err);
 

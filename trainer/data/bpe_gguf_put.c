@@ -143,17 +143,28 @@ static enum status put_all(struct gguf_out *out, const struct bpe *bpe, int eod,
     return OK;
 }
 
-enum status bpe_gguf_put(struct gguf_out *out, const char *dir, int vocab_size, struct error *err)
+/* The byte tokenizer is one too, by its file. */
+static enum status put_file(struct gguf_out *out, const char *dir, int eod, int vocab_size,
+                            struct error *err)
 {
     char path[PATH_ROOM];
-    struct bpe bpe = { 0 };
-    struct tokenizer *t; /* knows which id ends a document */
-    TRY(tokenizer_open(&t, dir, err));
-    int eod = t->eod;
-    tokenizer_close(t);
+    struct bpe bpe;
     TRY(path_join(path, dir, "tokenizer.json", err));
     TRY(bpe_json_read(&bpe, path, err));
     put_all(out, &bpe, eod, vocab_size, err);
     bpe_release(&bpe);
+    return err->status;
+}
+
+enum status bpe_gguf_put(struct gguf_out *out, const char *dir, int vocab_size, struct error *err)
+{
+    struct tokenizer *t;
+    TRY(tokenizer_open(&t, dir, err));
+    const struct bpe *bpe = tokenizer_bpe_of(t);
+    if (bpe)
+        put_all(out, bpe, t->eod, vocab_size, err);
+    else
+        put_file(out, dir, t->eod, vocab_size, err);
+    tokenizer_close(t);
     return err->status;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "trainer/formats/file.h"
 
 int32_t *ids_reserve(struct ids *ids, size_t n)
@@ -43,18 +44,46 @@ static enum status from_text(struct tokenizer **out, const char *text, size_t le
     return tokenizer_bpe(out, text, len, err);
 }
 
+static enum status from_json(struct tokenizer **out, const char *file, struct error *err)
+{
+    char *text;
+    size_t len;
+    TRY(file_read(&text, &len, file, TOKENIZER_MAX_FILE, err));
+    from_text(out, text, len, err);
+    free(text);
+    return err->status;
+}
+
+/* JSON begins with a brace, GGUF with its name, sentencepiece's protobuf with field 1. */
+static enum status from_file(struct tokenizer **out, const char *file, struct error *err)
+{
+    struct file_map map;
+    TRY(file_map_open(&map, file, err));
+    bool gguf = map.len >= 4 && !memcmp(map.bytes, "GGUF", 4);
+    bool sentencepiece =
+        map.len && map.bytes[0] == 0x0a && !memchr(map.bytes, '{', map.len < 3 ? map.len : 3);
+    file_map_close(&map);
+    if (gguf) return tokenizer_gguf(out, file, err);
+    return sentencepiece ? tokenizer_sentencepiece(out, file, err) : from_json(out, file, err);
+}
+
+/* The file that a folder holds: tokenizer.json, or else sentencepiece's tokenizer.model. */
+static enum status file_in(const char *path, char file[PATH_ROOM], struct error *err)
+{
+    TRY(path_join(file, path, "tokenizer.json", err));
+    if (!access(file, F_OK)) return OK;
+    TRY(path_join(file, path, "tokenizer.model", err));
+    return access(file, F_OK) ? path_join(file, path, "tokenizer.json", err) : OK;
+}
+
 enum status tokenizer_open(struct tokenizer **out, const char *path, struct error *err)
 {
-    char file[PATH_ROOM], *text;
-    size_t len;
+    char file[PATH_ROOM];
     struct stat st;
     *out = NULL;
     bool folder = !stat(path, &st) && S_ISDIR(st.st_mode);
-    TRY(path_join(file, path, folder ? "tokenizer.json" : "", err));
-    if (!folder) file[strlen(file) - 1] = '\0';
-    TRY(file_read(&text, &len, file, TOKENIZER_MAX_FILE, err));
-    if (from_text(out, text, len, err)) fail_in(err, "%.160s", file);
-    free(text);
+    if (folder) TRY(file_in(path, file, err));
+    if (from_file(out, folder ? file : path, err)) fail_in(err, "%.160s", folder ? file : path);
     return err->status;
 }
 

@@ -52,8 +52,9 @@ struct tokenizer {
     void *state; /* the kind's own */
 };
 
-/* From a tokenizer.json or a folder that holds one. The file of the byte tokenizer is recognised
- * by its contents, everything else is byte-level BPE. */
+/* From a tokenizer.json, a GGUF file, a sentencepiece model, or a folder that holds tokenizer.json or
+ * tokenizer.model; what a file is shows in its first bytes. The file of the byte tokenizer is
+ * recognised by its contents. */
 enum status tokenizer_open(struct tokenizer **out, const char *path, struct error *err);
 void tokenizer_close(struct tokenizer *t); /* NULL is fine */
 
@@ -72,5 +73,16 @@ void tokenizer_bytes(struct tokenizer **out);
 
 /* bpe: from the text of a tokenizer.json. E_INPUT names the key that cannot be read. */
 enum status tokenizer_bpe(struct tokenizer **out, const char *json, size_t len, struct error *err);
+
+/* The encoding behind a tokenizer of kind bpe, whose own it stays; NULL for the others. */
+struct bpe;
+const struct bpe *tokenizer_bpe_of(const struct tokenizer *t);
+
+/* The tokenizer inside a GGUF file (bpe_gguf.h); E_MISSING when it has none. It saves as a
+ * tokenizer.json with the same ids. */
+enum status tokenizer_gguf(struct tokenizer **out, const char *path, struct error *err);
+
+/* A sentencepiece model of type BPE (bpe_sentencepiece.h). It too saves as a tokenizer.json. */
+enum status tokenizer_sentencepiece(struct tokenizer **out, const char *path, struct error *err);
 
 #endif

@@ -79,3 +79,9 @@ enum status tokenizer_bpe(struct tokenizer **out, const char *json, size_t len, 
     hash_hex(json, len, (*out)->hash);
     return OK;
 }
+
+const struct bpe *tokenizer_bpe_of(const struct tokenizer *t)
+{
+    const struct state *state = t->state;
+    return t->encode == encode ? &state->bpe : NULL;
+}
