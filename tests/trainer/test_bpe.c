@@ -63,7 +63,7 @@ static void check_expected(struct tokenizer *t, const char *path)
 
 static void test_golden(const char *root, const char *name)
 {
-    char path[600];
+    char path[700];
     snprintf(path, sizeof path, "%s/%s", root, name);
     struct tokenizer *t = opened(path);
     snprintf(path, sizeof path, "%s/%s/expected.json", root, name);
@@ -262,7 +262,7 @@ static void test_refusals(void)
 /* A model that is cut off anywhere is refused, or has fewer pieces. */
 static void test_sentencepiece_refusals(const char *root)
 {
-    char path[600], *bytes;
+    char path[700], *bytes;
     size_t len;
     struct error err = { 0 };
     snprintf(path, sizeof path, "%s/tokenizer_sentencepiece/tokenizer.model", root);
@@ -299,7 +299,7 @@ int main(void)
 
     static const char *const names[] = { "tokenizer_gpt2", "tokenizer_smollm_style" };
     for (int i = 0; i < 2; i++) {
-        char path[600];
+        char path[700];
         snprintf(path, sizeof path, "%s/golden/%s/expected.json", shared, names[i]);
         struct tokenizer *t = opened_packed(shared, names[i]);
         if (!t) SKIP("shared/golden is not there: GPT-2 and SmolLM were not compared");
