@@ -36,7 +36,7 @@ class Lathed:
             [BIN / "lathed", "--data-dir", self.dir, *self.options], stdout=self.log, stderr=self.log)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            assert self.process.poll() is None, "lathed ended:\n" + self.tail()
+            assert self.process.poll() is None, f"lathed ended ({self.process.poll()}):\n" + self.tail()
             try:
                 where = urllib.parse.urlsplit((self.dir / "address").read_text().strip())
                 self.host, self.port = where.hostname, where.port
@@ -73,7 +73,7 @@ class Lathed:
 
     def __exit__(self, kind, value, trace):
         if kind:
-            print(self.tail(), file=sys.stderr)
+            print(self.tail(), "\nexit status", self.process.poll(), file=sys.stderr)
             if self.process.poll() is None:
                 self.process.kill()
         else:

@@ -40,7 +40,7 @@ def searches(lathed, data):
         ("dataset", 7, "/dataset", "not a string"),
         ("name", "", "/name", "empty"),
         ("name", "x" * 201, "/name", "200"),
-        ("source", {}, "/source", "shape or a model"),
+        ("source", {}, "/source", "needs a shape"),
         ("source/train", None, "/source/train", "missing"),
         ("source/train/tokens", -1, "/source/train/tokens", "-1"),
         ("source/model", "mod_1", "/source/shape", "together"),
