@@ -242,6 +242,13 @@ static void on_signal(uv_signal_t *handle, int number)
 /* ---- the whole
  * -------------------------------------------------------------------------------------- */
 
+/* Until here a signal ended the program at once: nothing was begun that a start does not mend. */
+static void obey_signals(struct service *s)
+{
+    uv_signal_start(&s->on_term, on_signal, SIGTERM);
+    uv_signal_start(&s->on_int, on_signal, SIGINT);
+}
+
 static enum status open_all(struct service *s, const struct part *const *parts, struct error *err)
 {
     TRY(open_data_dir(s, err));
@@ -253,16 +260,15 @@ static enum status open_all(struct service *s, const struct part *const *parts, 
     if (!s->auth) return err->status;
     TRY(open_parts(s, parts, err));
     TRY(open_http(s, err));
+    obey_signals(s);
     return announce(s, err);
 }
 
-static void start_handles(struct service *s)
+static void init_handles(struct service *s)
 {
     uv_signal_init(&s->loop, &s->on_term);
     uv_signal_init(&s->loop, &s->on_int);
     s->on_term.data = s->on_int.data = s;
-    uv_signal_start(&s->on_term, on_signal, SIGTERM);
-    uv_signal_start(&s->on_int, on_signal, SIGINT);
     notify_watchdog_open(&s->watchdog, &s->loop);
 }
 
@@ -274,7 +280,7 @@ int service_run(const struct config *config, const struct part *const *parts,
     uv_loop_init(&s.loop);
     s.app.loop = &s.loop;
     s.app.config = config;
-    start_handles(&s);
+    init_handles(&s);
     if (open_all(&s, parts, &err)) {
         log_error("lathed: %s", err.text);
         s.exit_status = status_exit_code(err.status);

@@ -65,7 +65,7 @@ static void counts(void)
         &lathed_wire, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     CHECK(strstr(page, "text/plain; version=0.0.4") &&
               strstr(page, "lathe_http_requests_total{operation=\"getReadyz\",code=\"2xx\"} 1\n") &&
-              strstr(page, "lathe_db_pool_connected{pool=\"short\"} 4\n") &&
+              strstr(page, "lathe_db_pool_connections{pool=\"short\"} 4\n") &&
               strstr(page, "lathe_tokens_trained 0\n"),
           "%s", page);
 }
@@ -131,6 +131,20 @@ static void survives_its_database(void)
     lathed_down(pid);
 }
 
+/* While it waits for another to leave, a signal ends it at once. */
+static void stops_while_starting(void)
+{
+    int out;
+    pid_t first = lathed_up();
+    pid_t second = lathed_start(&out, FLAGS("--data-dir", lathed_dir, "--listen", "127.0.0.1:0"));
+    usleep(300000);
+    kill(second, SIGTERM);
+    CHECK_INT(lathed_exit(second, 2), 1000 + SIGTERM);
+    close(out);
+    CHECK(lathed_is_ready(), "the first one suffered");
+    lathed_down(first);
+}
+
 static void port_taken(void)
 {
     char taken[32], other[128];
@@ -169,6 +183,7 @@ int main(void)
     keeps_its_token();
     survives_kill_9();
     survives_its_database();
+    stops_while_starting();
     port_taken();
     outside_database();
     lathed_remove();
