@@ -107,6 +107,10 @@ struct attention_shape {
     int batch, time, q_heads, kv_heads, head_dim; /* kv_heads divides q_heads */
 };
 
+/* Rows row..row+rows-1 of a batch follow one another in one sequence; row + i sees the keys
+ * past_at..past_at+past-1 and own_at..own_at+i. Five ids each. */
+enum span_member { SPAN_ROW, SPAN_ROWS, SPAN_PAST_AT, SPAN_PAST, SPAN_OWN_AT, SPAN_MEMBERS };
+
 struct backend {
     const char *name;
     int threads;
@@ -175,6 +179,12 @@ struct backend {
      * lse (B*H, T), the log of each softmax's denominator. */
     void (*attention_forward)(struct backend *be, struct view out, struct view lse, struct view q,
                               struct view k, struct view v, struct attention_shape s);
+    /* Attention of rows that look where their span says (spans (S, SPAN_MEMBERS), dense; every row
+     * of out in one span): sequences of any lengths behind one another, shared beginnings, keys kept from
+     * earlier calls. out, q (N, H*D); k, v (R, K*D), which may be views of the same rows as q or a
+     * store of keys; heads and head_dim of s count. Forward only. NULL in a backend that cannot. */
+    void (*attention_spans)(struct backend *be, struct view out, struct view q, struct view k,
+                            struct view v, struct view spans, struct attention_shape s);
     /* d_q, d_k, d_v are written. `out` and `lse` are the forward's. */
     void (*attention_backward)(struct backend *be, struct view d_q, struct view d_k,
                                struct view d_v, struct view d_out, struct view out, struct view lse,

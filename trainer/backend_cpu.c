@@ -61,6 +61,7 @@ static enum status open_with(struct backend **out, const char *name, const struc
     cpu_linear_functions(be);
     cpu_layer_functions(be);
     cpu_attention_functions(be);
+    cpu_spans_functions(be);
     cpu_step_functions(be);
     *out = be;
     return OK;

@@ -76,10 +76,15 @@ static inline float cpu_exp(float x)
     return p * power;
 }
 
+/* p = exp(scale * (p - most)), zero from `seen` to `keys`; returns the sum. Elements up to the next
+ * multiple of 16 above `seen` are written. */
+float cpu_softmax_row(float *restrict p, int seen, int keys, float scale, float *most_out);
+
 /* The parts of the cpu backend, each filling in its functions of the table. */
 void cpu_linear_functions(struct backend *be);
 void cpu_layer_functions(struct backend *be); /* embed, rmsnorm, rope, swiglu */
 void cpu_attention_functions(struct backend *be);
+void cpu_spans_functions(struct backend *be);
 void cpu_step_functions(struct backend *be); /* cross-entropy, norm, adamw */
 
 #endif

@@ -85,8 +85,7 @@ struct forward_desk {
 /* Rows of scores are worked on in whole vectors, with nothing left over to do one by one. */
 static int whole(int seen) { return (seen + 15) & ~15; }
 
-/* p = exp(scale * (score - most)), zero from `seen` on; returns the sum. */
-static float softmax_row(float *restrict p, int seen, int keys, float scale, float *most_out)
+float cpu_softmax_row(float *restrict p, int seen, int keys, float scale, float *most_out)
 {
     float most = p[0], sum = 0;
     int n = whole(seen);
@@ -110,8 +109,8 @@ static void strip_forward(const struct job *j, struct strip i, void *user)
     j->gemm->packed_product(i.rows, i.keys, D, plain(at(j->q, j, i.b, i.from, i.h), j->q.ld),
                             desk->keys, D, T, desk->p, j->ld, false);
     for (int r = 0; r < i.rows; r++) {
-        float most,
-            sum = softmax_row(row_of(desk->p, j, r), i.from + r + 1, i.keys, j->scale, &most);
+        float most, *p = row_of(desk->p, j, r);
+        float sum = cpu_softmax_row(p, i.from + r + 1, i.keys, j->scale, &most);
         lse[i.from + r] = j->scale * most + logf(sum);
         inverse[r] = 1 / sum;
     }

@@ -24,6 +24,7 @@ enum status backend_ref(struct backend **out, int threads, struct error *err)
     be->distill = host_distill;
     ref_layer_functions(be);
     ref_attention_functions(be);
+    ref_spans_functions(be);
     ref_step_functions(be);
     *out = be;
     return OK;

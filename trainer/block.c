@@ -1,4 +1,5 @@
 #include "trainer/block.h"
+#include "trainer/packed.h"
 
 /* Views of this layer's parameters; `block` is NULL where the shape has none. */
 static struct view param(const struct model *model, enum model_block which, enum slot_kind kind,
@@ -28,6 +29,16 @@ static struct attention_shape attention_of(const struct model *model, int l)
                                      .head_dim = shape->head_dim };
 }
 
+static void attend(struct model *model, int l)
+{
+    struct layer_views *v = &model->at->layer[l];
+    if (model->packed)
+        packed_attention(model->packed, l);
+    else
+        model->be->attention_forward(model->be, v->att, v->lse, v->q, v->k, v->v,
+                                     attention_of(model, l));
+}
+
 static void attention_half(struct model *model, int l)
 {
     struct backend *be = model->be;
@@ -45,7 +56,7 @@ static void attention_half(struct model *model, int l)
     be->linear_forward(be, qkv, 3, norm);
     be->rope(be, v->q, model->at->rope, model_shape(model)->head_dim, 1);
     be->rope(be, v->k, model->at->rope, model_shape(model)->head_dim, 1);
-    be->attention_forward(be, v->att, v->lse, v->q, v->k, v->v, attention_of(model, l));
+    attend(model, l);
     model_show(model, PLACE_ATTENTION, l, v->att);
     be->linear_forward(be, &o, 1, v->att);
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const job_kind_names[] = { "train", "search", "dataset", "import", "export", NULL };
+const char *const job_kind_names[] = { "train", "search", "dataset", "import", "export", "evaluate", NULL };
 
 static const char *const schemas[] = { "lathe.job/1", NULL };
 static const char *const tokenizer_kinds[] = { "bytes", "hf", "train", NULL };
@@ -237,6 +237,14 @@ static void read_export(struct job *job, struct field *root)
     job->export = job_export_read(root);
 }
 
+static void read_evaluate(struct job *job, struct field *root)
+{
+    read_model(&job->model, root);
+    job->evaluate = job_evaluate_read(root);
+    if (!root->err->status && job->model.has_shape && !job_evaluate_is_latency(job->evaluate))
+        field_fail(root, "model", "has no weights, which every form but latency needs; name a path");
+}
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 static int processors(void)
@@ -271,6 +279,8 @@ static enum status read_job(struct job *job, struct field *root)
         read_import(job, root);
     else if (job->kind == JOB_EXPORT)
         read_export(job, root);
+    else if (job->kind == JOB_EVALUATE)
+        read_evaluate(job, root);
     else
         read_training(job, root);
     return field_end(root);
@@ -313,6 +323,7 @@ void job_release(struct job *job)
 {
     free(job->file);
     job_export_free(job->export);
+    job_evaluate_free(job->evaluate);
     free(job->identity);
     *job = (struct job){ 0 };
 }

@@ -8,6 +8,7 @@
 #include "trainer/data/bpe_train.h"
 #include "trainer/data/build.h"
 #include "trainer/formats/file.h"
+#include "trainer/job_evaluate.h"
 #include "trainer/job_export.h"
 #include "trainer/optim.h"
 
@@ -59,10 +60,13 @@
  *   kind export
  *      job_export.h
  *
+ *   kind evaluate
+ *      job_evaluate.h
+ *
  * backend, threads (all processors), seed (1), dry_run and every member of recipe,
  * validation and checkpoint may be left out; the values above are the defaults.
  */
-enum job_kind { JOB_TRAIN, JOB_SEARCH, JOB_DATASET, JOB_IMPORT, JOB_EXPORT, JOB_KINDS };
+enum job_kind { JOB_TRAIN, JOB_SEARCH, JOB_DATASET, JOB_IMPORT, JOB_EXPORT, JOB_EVALUATE, JOB_KINDS };
 
 extern const char *const job_kind_names[];
 
@@ -119,7 +123,8 @@ struct job {
     char tokenizer_path[PATH_ROOM], import_path[PATH_ROOM];
     double validation_fraction;
 
-    struct job_export *export; /* kind export only */
+    struct job_export *export;     /* kind export only */
+    struct job_evaluate *evaluate; /* kind evaluate only */
 
     char *identity; /* JSON of everything that decides the numbers; a checkpoint keeps it */
 };

@@ -96,13 +96,19 @@ void loss_backward(struct model *model, double scale, bool add)
                          add);
 }
 
+void loss_normalise(struct model *model) { final_norm(model); }
+
+int loss_logits_chunk(struct model *model, int from, float *to)
+{
+    int rows = chunk_rows(model->at, from);
+    model->be->download(model->be, to, chunk_logits(model, from, rows));
+    return rows;
+}
+
 void loss_logits(struct model *model, float *to)
 {
-    struct activations *at = model->at;
+    const struct activations *at = model->at;
     final_norm(model);
-    for (int from = 0, rows; from < at->rows; from += rows) {
-        rows = chunk_rows(at, from);
-        model->be->download(model->be, to + (size_t)from * (size_t)at->logits.cols,
-                            chunk_logits(model, from, rows));
-    }
+    for (int from = 0; from < at->rows;)
+        from += loss_logits_chunk(model, from, to + (size_t)from * (size_t)at->logits.cols);
 }

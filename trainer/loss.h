@@ -19,4 +19,9 @@ void loss_backward(struct model *model, double scale, bool add);
 /* The logits themselves into host memory, (N, V) dense. */
 void loss_logits(struct model *model, float *to);
 
+/* The same in pieces: the last norm, then the logits from row `from` on, as many rows as fit into
+ * model->at->logits; returns their number. */
+void loss_normalise(struct model *model);
+int loss_logits_chunk(struct model *model, int from, float *to);
+
 #endif

@@ -27,7 +27,7 @@ static const char HELP[] =
     "                                   kinds train and search: N processes share every batch\n"
     "  lathe-train --help | --version\n"
     "\n"
-    "A job names its kind (train, search, dataset, import, export), a work_dir for all it\n"
+    "A job names its kind (train, search, dataset, import, export, evaluate), a work_dir for all it\n"
     "writes, and what to do. For instance, a byte-level dataset from a text file and a small model on it:\n"
     "\n"
     "  {\"schema\": \"lathe.job/1\", \"kind\": \"dataset\", \"work_dir\": \"/tmp/d\",\n"
@@ -127,6 +127,7 @@ static enum status run(const struct job *job, struct events *events, struct erro
     case JOB_DATASET: return run_dataset(job, events, err);
     case JOB_IMPORT: return run_import(job, events, err);
     case JOB_EXPORT: return run_export(job, events, err);
+    case JOB_EVALUATE: return run_evaluate(job, events, err);
     case JOB_KINDS: break;
     }
     abort();

@@ -60,6 +60,7 @@ struct model {
     struct distill distill;
     bool share; /* model_gradient sums the gradients of all ranks (ranks.h); set for the last
                    micro-batch of a step */
+    struct packed *packed;           /* NULL unless a packed.h is open on the model */
     const struct observer *observer; /* NULL: nobody; borrowed. Forward only, remaking not */
 };
 

@@ -12,6 +12,7 @@
 enum status run_train(const struct job *job, struct events *events, struct error *err);
 enum status run_search(const struct job *job, struct events *events, struct error *err);
 enum status run_dataset(const struct job *job, struct events *events, struct error *err);
+enum status run_evaluate(const struct job *job, struct events *events, struct error *err);
 enum status run_export(const struct job *job, struct events *events, struct error *err);
 enum status run_import(const struct job *job, struct events *events, struct error *err);
 

@@ -113,6 +113,35 @@ static void attention_t1(struct world *w)
     attention(w, (struct attention_shape){ 3, 1, 4, 2, 10 });
 }
 
+/* A beginning of 30 rows that two endings share, a text of its own, and two rows that go on from
+ * keys 60..69 of the store, their own being put at 70 and 71. */
+static void attention_spans(struct world *w, struct attention_shape s)
+{
+    static const int32_t spans[][SPAN_MEMBERS] = { { 0, 30, 0, 0, 0 },
+                                                   { 30, 7, 0, 30, 30 },
+                                                   { 37, 1, 0, 30, 37 },
+                                                   { 38, 17, 0, 0, 38 },
+                                                   { 55, 2, 60, 10, 70 } };
+    int nq = s.q_heads * s.head_dim, nk = s.kv_heads * s.head_dim;
+    struct view q = world_take(w, BLOCK_ACTIVATIONS, 57, nq);
+    struct view k = world_take(w, BLOCK_ACTIVATIONS, 72, nk);
+    struct view v = world_take(w, BLOCK_ACTIVATIONS, 72, nk);
+    struct view out = world_take(w, BLOCK_ACTIVATIONS, 57, nq);
+    struct view ids = world_ids(w, 5 * SPAN_MEMBERS, 2);
+    w->be->upload_ids(w->be, ids, spans[0]);
+    ids.rows = 5, ids.cols = ids.ld = SPAN_MEMBERS;
+    w->be->attention_spans(w->be, out, q, k, v, ids, s);
+}
+
+static void spans_mha(struct world *w)
+{
+    attention_spans(w, (struct attention_shape){ .q_heads = 3, .kv_heads = 3, .head_dim = 16 });
+}
+static void spans_gqa(struct world *w)
+{
+    attention_spans(w, (struct attention_shape){ .q_heads = 6, .kv_heads = 2, .head_dim = 4 });
+}
+
 static void cross_entropy(struct world *w, double scale)
 {
     struct view logits = world_take(w, BLOCK_ACTIVATIONS, 37, 51);
@@ -218,6 +247,8 @@ static const struct {
     { "attention_gqa", attention_gqa },
     { "attention_mqa", attention_mqa },
     { "attention_t1", attention_t1 },
+    { "spans_mha", spans_mha },
+    { "spans_gqa", spans_gqa },
     { "cross_entropy_back", cross_entropy_back },
     { "cross_entropy_only", cross_entropy_only },
     { "adamw", adamw },
