@@ -5,12 +5,13 @@
 #include "server/access/access.h"
 #include "server/api/api.h"
 #include "server/jobs/runner.h"
+#include "server/openapi/openapi.h"
 #include "server/service.h"
 #include "server/web/web.h"
 
 /* The parts of the service, in the order in which they open. */
-static const struct part *const parts[] = { &access_part, &api_part, &runner_part, &web_part,
-                                            NULL };
+static const struct part *const parts[] = { &access_part, &api_part,     &runner_part,
+                                            &web_part,    &openapi_part, NULL };
 
 static enum status set_log_level(const char *name, struct error *err)
 {

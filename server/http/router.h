@@ -23,6 +23,11 @@ struct request;
  * Two routes for the same method and path are a bug and abort.
  *
  * The table is not copied: it has static storage duration.
+ *
+ * Every route needs its words in the file <resource>.json beside the C file, under its
+ * operation: what it takes and replies, in the short form of server/openapi/terms.h; see
+ * server/openapi/openapi.h. lathed does not start, and server.test_openapi fails, while one
+ * is missing. Tests in tests/e2e hold every reply they get against it.
  */
 enum { ROUTER_MAX_PARAMS = 4, ROUTER_MAX_SEGMENT = 200 };
 

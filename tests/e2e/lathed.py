@@ -1,5 +1,6 @@
 """A real lathed on a data directory of its own, for tests that tell the story over HTTP."""
 import http.client, json, os, pathlib, random, shutil, signal, socket, subprocess, sys, tempfile, time, urllib.parse, uuid
+from contract import Contract
 
 BIN = pathlib.Path(os.environ["LATHE_BIN_DIR"])
 OVER = ("succeeded", "failed", "cancelled")
@@ -26,8 +27,9 @@ class Lathed:
     def __init__(self, *options, slots=1):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="lathe-e2e-"))
         self.options = ["--listen", "127.0.0.1:0", "--slots", str(slots), *options]
-        self.process = None
+        self.process = self.contract = None
         self.start()
+        self.contract = Contract(self.ask("GET", "/v1/openapi.json").json)
 
     def start(self):
         self.log = open(self.dir / "log", "ab")
@@ -124,9 +126,12 @@ class Lathed:
             except BrokenPipeError:  # it has read enough, and answered
                 reply = http.client.HTTPResponse(connection.sock)
                 reply.begin()
-            return Reply(reply.status, reply.headers, reply.read())
+            reply = Reply(reply.status, reply.headers, reply.read())
         finally:
             connection.close()
+        if self.contract:
+            self.contract.check(method, path, reply)
+        return reply
 
     def patiently(self, method, path, **more):
         """A 503 means "soon"; asking again with the same Idempotency-Key is harmless."""

@@ -1,0 +1,13 @@
+# Writes a C file with the text of every description: cmake -DOUT=x.c "-DFILES=a.json;b.json" -P embed.cmake
+set(texts "")
+set(table "")
+set(n 0)
+foreach(file IN LISTS FILES)
+    get_filename_component(name ${file} NAME)
+    file(READ ${file} hex HEX)
+    string(REGEX REPLACE "(..)" "'\\\\x\\1'," bytes "${hex}")
+    string(APPEND texts "static const char text_${n}[] = {${bytes}0};\n")
+    string(APPEND table "    { \"${name}\", text_${n} },\n")
+    math(EXPR n "${n} + 1")
+endforeach()
+file(WRITE ${OUT} "#include \"server/openapi/openapi.h\"\n\n${texts}\nconst struct openapi_file openapi_files[] = {\n${table}    { 0, 0 },\n};\n")
