@@ -1,6 +1,7 @@
 #include "search/policy.h"
 
 #include <math.h>
+#include "search/shared_index.h"
 
 /* The least of some units, where it lies, and the least of the others. */
 struct pick {
@@ -78,7 +79,7 @@ static struct pick pick_unit(const struct chooser *c, enum group_type type, int 
     else
         pick = pick_queries(c, l, position);
     if (type != GROUP_HEADS || s->unit == HEAD_UNIT_KV_GROUP) *position = pick.position;
-    return scaled(pick, scoring_scale(&search->options.scoring, &search->shape, s, type, l));
+    return scaled(pick, scoring_scale(&search->options.scoring, search, s, type, l));
 }
 
 /* ---- across layers ------------------------------------------------------------------------- */
@@ -122,6 +123,13 @@ static struct offer offer_uniform(const struct chooser *c, enum group_type type)
     return offer;
 }
 
+/* One index for all layers. */
+static struct offer offer_shared(const struct chooser *c, enum group_type type)
+{
+    struct shared_pick pick = shared_index_pick(c->search, c->scores, type);
+    return (struct offer){ pick.score, pick.second, -1 };
+}
+
 /* The least of any layer. */
 static struct offer offer_per_layer(const struct chooser *c, enum group_type type)
 {
@@ -154,12 +162,23 @@ static struct offer offer_of(const struct chooser *c, enum group_type type)
         struct pick pick = pick_unit(c, type, 0, &position);
         return (struct offer){ pick.score, pick.second, -1 };
     }
+    if (c->search->options.space.index == INDEX_SHARED) return offer_shared(c, type);
     if (c->search->options.space.scope == SCOPE_UNIFORM) return offer_uniform(c, type);
     return offer_per_layer(c, type);
 }
 
 /* ---- the removal ------------------------------------------------------------------------------
  */
+
+static void positions(const struct chooser *c, enum group_type type, int l, int *position)
+{
+    if (type != GROUP_STEM && c->search->options.space.index == INDEX_SHARED) {
+        struct shared_pick pick = shared_index_pick(c->search, c->scores, type);
+        shared_index_positions(c->search, type, l, pick.index, position);
+    } else {
+        pick_unit(c, type, l, position);
+    }
+}
 
 /* Appends the entries of layer l. */
 static void list_layer(const struct chooser *c, struct removal *out, int l)
@@ -168,7 +187,7 @@ static void list_layer(const struct chooser *c, struct removal *out, int l)
     bool query = out->type == GROUP_HEADS && out->unit == HEAD_UNIT_QUERY;
     int n = query ? c->search->shape.layer[l].kv_heads : 1;
     int *position = out->position + out->n;
-    if (!frozen) pick_unit(c, out->type, l, position);
+    if (!frozen) positions(c, out->type, l, position);
     for (int i = 0; i < n; i++) {
         if (frozen) position[i] = -1;
         out->source_index[out->n + i] =

@@ -4,10 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 #include "search/criterion.h"
+#include "search/search.h"
 
 static const char *const reduce_names[] = { "sum", "mean", "max", NULL };
-static const char *const normalise_names[] = { "none",        "parameter", "flop", "kv_byte",
-                                               "millisecond", "z_score",   NULL };
+static const char *const normalise_names[] = { "none",        "parameter", "flop",  "kv_byte",
+                                               "millisecond", "z_score",   "share", NULL };
 static const char *const abs_names[] = { "before", "after", NULL };
 
 void scoring_init(struct scoring *s)
@@ -16,16 +17,48 @@ void scoring_init(struct scoring *s)
                            .normalise = NORMALISE_PARAMETER,
                            .embedding_in_stem = true,
                            .context = 2048 };
+    for (int t = 0; t < GROUP_TYPES; t++) s->unit_milliseconds[t] = 1;
 }
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
+static void read_points(struct latency *to, struct field *f)
+{
+    struct field units, times;
+    size_t n = field_array(f, "units", LATENCY_MAX_POINTS, &units);
+    size_t n_times = field_array(f, "milliseconds", LATENCY_MAX_POINTS, &times);
+    if (n < 2 || n != n_times) {
+        field_fail(f, "units", "needs two counts or more, and as many milliseconds");
+        return;
+    }
+    to->n = (int)n;
+    for (size_t i = 0; i < n; i++) {
+        to->units[i] = (int)field_item_int(&units, i, 1, SHAPE_MAX_FFN);
+        to->milliseconds[i] = field_item_double(&times, i, 0, 1e9);
+        if (i && to->units[i] <= to->units[i - 1]) field_fail(f, "units", "must ascend");
+    }
+}
+
+static bool read_latency(struct scoring *s, struct field *f)
+{
+    struct field types, type;
+    if (!field_object(f, "latency", &types)) return false;
+    for (int t = 0; t < GROUP_TYPES; t++) {
+        if (!field_object(&types, group_names[t], &type)) continue;
+        read_points(&s->latency[t], &type);
+        field_end(&type);
+    }
+    field_end(&types);
+    return true;
+}
+
 static void read_milliseconds(struct scoring *s, struct field *f)
 {
     struct field costs;
-    bool given = field_object(f, "unit_milliseconds", &costs);
-    if (s->normalise == NORMALISE_MILLISECOND && !given)
-        field_fail(f, "unit_milliseconds", "is missing: normalise millisecond divides by it");
+    bool table = read_latency(s, f), given = field_object(f, "unit_milliseconds", &costs);
+    if (s->normalise == NORMALISE_MILLISECOND && !given && !table)
+        field_fail(f, "unit_milliseconds",
+                   "is missing, and so is latency: normalise millisecond divides by them");
     if (!given) return;
     for (int t = 0; t < GROUP_TYPES; t++)
         s->unit_milliseconds[t] = field_double_or(&costs, group_names[t], 1e-9, 1e9, 1);
@@ -69,9 +102,27 @@ enum status scoring_read(struct scoring *s, struct field *f)
     return field_end(f);
 }
 
+static void emit_points(const struct latency *latency, const char *type, struct emit *e)
+{
+    if (!latency->n) return;
+    emit_key(e, type);
+    emit_begin(e, '{');
+    emit_key(e, "units"), emit_begin(e, '[');
+    for (int i = 0; i < latency->n; i++) emit_int(e, latency->units[i]);
+    emit_end(e);
+    emit_key(e, "milliseconds"), emit_begin(e, '[');
+    for (int i = 0; i < latency->n; i++) emit_double(e, latency->milliseconds[i]);
+    emit_end(e);
+    emit_end(e);
+}
+
 static void emit_milliseconds(const struct scoring *s, struct emit *e)
 {
     if (s->normalise != NORMALISE_MILLISECOND) return;
+    emit_key(e, "latency");
+    emit_begin(e, '{');
+    for (int t = 0; t < GROUP_TYPES; t++) emit_points(&s->latency[t], group_names[t], e);
+    emit_end(e);
     emit_key(e, "unit_milliseconds");
     emit_begin(e, '{');
     for (int t = 0; t < GROUP_TYPES; t++)
@@ -127,6 +178,20 @@ static double flops_of(const struct scoring *scoring, const struct shape *shape,
     return flops + 6.0 * scoring->context * shape->head_dim * queries;
 }
 
+/* Milliseconds of one unit: the slope of what was measured, between the two points around the
+ * current count (or the two nearest). */
+static double milliseconds_of(const struct scoring *scoring, const struct shape *shape,
+                              enum group_type type, int count)
+{
+    const struct latency *m = &scoring->latency[type];
+    if (!m->n) return scoring->unit_milliseconds[type];
+    int i = 1;
+    while (i < m->n - 1 && count > m->units[i]) i++;
+    double slope = (m->milliseconds[i] - m->milliseconds[i - 1]) / (m->units[i] - m->units[i - 1]);
+    if (!(slope > 1e-6)) slope = 1e-6;
+    return type == GROUP_STEM ? slope : slope / shape->n_layers;
+}
+
 static double cost_of_entry(const struct scoring *scoring, const struct shape *shape,
                             const struct scores *s, enum group_type type, int l, int64_t params)
 {
@@ -135,7 +200,8 @@ static double cost_of_entry(const struct scoring *scoring, const struct shape *s
     case NORMALISE_FLOP: return flops_of(scoring, shape, s, type, l, params);
     case NORMALISE_KV_BYTE: return 2.0 * 2.0 * shape->head_dim;
     case NORMALISE_MILLISECOND:
-        return scoring->unit_milliseconds[type] / entries_a_unit(shape, s, type, l);
+        return milliseconds_of(scoring, shape, type, group_count(shape, type, s->unit, l)) /
+               entries_a_unit(shape, s, type, l);
     default: return 1;
     }
 }
@@ -148,11 +214,29 @@ static struct scale z_score(struct entries e)
     return (struct scale){ mean, variance > 0 ? sqrt(variance) : 1 };
 }
 
-struct scale scoring_scale(const struct scoring *scoring, const struct shape *shape,
+/* The least becomes the share that is gone, the largest one unit's share more. */
+static struct scale share(struct entries e, int count, int source)
+{
+    double low = INFINITY, high = -INFINITY, gone = (double)(source - count) / source;
+    for (int j = 0; j < e.n; j++) {
+        if (!isfinite(e.sums[j])) continue;
+        low = e.sums[j] < low ? e.sums[j] : low;
+        high = e.sums[j] > high ? e.sums[j] : high;
+    }
+    double divisor = high > low ? (high - low) * source : 1;
+    if (!isfinite(low)) low = 0;
+    return (struct scale){ low - gone * divisor, divisor };
+}
+
+struct scale scoring_scale(const struct scoring *scoring, const struct search *search,
                            const struct scores *s, enum group_type type, int l)
 {
+    const struct shape *shape = &search->shape;
     struct entries e = entries_of(s, type, l);
     if (scoring->normalise == NORMALISE_Z_SCORE) return z_score(e);
+    if (scoring->normalise == NORMALISE_SHARE)
+        return share(e, group_count(shape, type, s->unit, l),
+                     group_count(&search->source, type, s->unit, l));
     double divisor = cost_of_entry(scoring, shape, s, type, l, e.params);
     if (scoring->reduce == REDUCE_MEAN) divisor *= (double)e.params;
     return (struct scale){ 0, divisor * (s->weight > 0 ? s->weight : 1) };

@@ -47,8 +47,9 @@ enum status search_open(struct search *search, const struct shape *source,
 {
     *search = (struct search){ .options = *options, .source = *source, .shape = *source };
     TRY(shape_check(source, err));
-    TRY(space_check(&options->space, source, err));
-    TRY(check_stop(options, source, err));
+    space_resolve(&search->options.space, source);
+    TRY(space_check(&search->options.space, source, err));
+    TRY(check_stop(&search->options, source, err));
     TRY(check_scoring(options, err));
     plan_fit(&search->options, source);
     search->seed = seed;

@@ -102,6 +102,7 @@ static void emit_stop(const struct search_stop *stop, struct emit *e)
         emit_kv_double(e, "ratio", stop->ratio);
     else
         emit_kv_int(e, stop_names[stop->kind], stop->count);
+    if (stop->round_to) emit_kv_int(e, "round_to", stop->round_to);
     emit_end(e);
 }
 

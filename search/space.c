@@ -3,8 +3,12 @@
 #include <string.h>
 
 const char *const scope_names[] = { "uniform", "per_layer", NULL };
+static const char *const index_names[] = { "own", "shared", NULL };
 
-void space_init(struct space *space) { *space = (struct space){ .types = { true, true, true } }; }
+void space_init(struct space *space)
+{
+    *space = (struct space){ .types = { true, true, true }, .last_layer = -1 };
+}
 
 /* ---- JSON ---------------------------------------------------------------------------------- */
 
@@ -65,16 +69,36 @@ static void read_frozen(struct space *space, struct field *f)
     }
 }
 
+static void read_range(struct space *space, struct field *f)
+{
+    struct field range;
+    if (!field_object(f, "layers", &range)) return;
+    space->first_layer = (int)field_int_or(&range, "from", 0, SHAPE_MAX_LAYERS - 1, 0);
+    space->last_layer = (int)field_int_or(&range, "to", 0, SHAPE_MAX_LAYERS - 1, -1);
+    if (space->last_layer >= 0 && space->last_layer < space->first_layer)
+        field_fail(&range, "to", "is %d, before 'from'", space->last_layer);
+    field_end(&range);
+}
+
+static void read_index(struct space *space, struct field *f)
+{
+    space->index = (enum layer_index)field_choice_or(f, "index", index_names, INDEX_OWN);
+    if (space->index == INDEX_SHARED && space->scope != SCOPE_UNIFORM)
+        field_fail(f, "index", "shared needs scope uniform");
+}
+
 enum status space_read(struct space *space, struct field *f)
 {
     space_init(space);
     read_types(space, f);
     space->scope = (enum scope)field_choice_or(f, "scope", scope_names, SCOPE_UNIFORM);
+    read_index(space, f);
     space->head_unit =
         (enum head_unit)field_choice_or(f, "head_unit", head_unit_names, HEAD_UNIT_KV_GROUP);
     read_floors(space, f);
     read_layer_floors(space, f);
     read_frozen(space, f);
+    read_range(space, f);
     return field_end(f);
 }
 
@@ -103,6 +127,16 @@ static void emit_layer_floors(const struct space *space, struct emit *e)
     emit_end(e);
 }
 
+static void emit_range(const struct space *space, struct emit *e)
+{
+    if (!space->first_layer && space->last_layer < 0) return;
+    emit_key(e, "layers");
+    emit_begin(e, '{');
+    emit_kv_int(e, "from", space->first_layer);
+    if (space->last_layer >= 0) emit_kv_int(e, "to", space->last_layer);
+    emit_end(e);
+}
+
 void space_emit(const struct space *space, struct emit *e)
 {
     emit_begin(e, '{');
@@ -112,6 +146,7 @@ void space_emit(const struct space *space, struct emit *e)
         if (space->types[t]) emit_string(e, group_names[t]);
     emit_end(e);
     emit_kv_string(e, "scope", scope_names[space->scope]);
+    if (space->index == INDEX_SHARED) emit_kv_string(e, "index", index_names[space->index]);
     emit_kv_string(e, "head_unit", head_unit_names[space->head_unit]);
     emit_floors(space, e);
     emit_layer_floors(space, e);
@@ -120,7 +155,15 @@ void space_emit(const struct space *space, struct emit *e)
     for (int l = 0; l < SHAPE_MAX_LAYERS; l++)
         if (space->frozen[l]) emit_int(e, l);
     emit_end(e);
+    emit_range(space, e);
     emit_end(e);
+}
+
+void space_resolve(struct space *space, const struct shape *source)
+{
+    int last = space->last_layer < 0 ? source->n_layers - 1 : space->last_layer;
+    for (int l = 0; l < source->n_layers; l++)
+        if (l < space->first_layer || l > last) space->frozen[l] = true;
 }
 
 /* ---- floors ------------------------------------------------------------------------------------
@@ -176,6 +219,10 @@ struct shape space_smallest(const struct space *space, const struct shape *sourc
 static enum status check_layers_exist(const struct space *space, const struct shape *source,
                                       struct error *err)
 {
+    int last = space->last_layer > space->first_layer ? space->last_layer : space->first_layer;
+    if (last >= source->n_layers)
+        return fail(err, E_INPUT, "layers names layer %d; the source has %d layers", last,
+                    source->n_layers);
     for (int l = source->n_layers; l < SHAPE_MAX_LAYERS; l++) {
         if (space->frozen[l])
             return fail(err, E_INPUT, "frozen_layers names layer %d; the source has %d layers", l,

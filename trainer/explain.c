@@ -104,7 +104,7 @@ static void emit_type(const struct training *t, struct emit *e, enum group_type 
 {
     const struct scores *s = &t->scores;
     struct scale by =
-        scoring_scale(&t->search.options.scoring, &t->search.shape, s, type, l < 0 ? 0 : l);
+        scoring_scale(&t->search.options.scoring, &t->search, s, type, l < 0 ? 0 : l);
     if (type == GROUP_STEM)
         emit_quantiles(e, s->stem, s->n_stem, by);
     else if (type == GROUP_FFN)

@@ -36,6 +36,7 @@ METHODS = {
              "space": {"types": ["heads", "ffn"], "scope": "per_layer"}},
     "A, sum": {"criterion": {"normalise": "none"}},
     "A, credits 1/1/1": {"schedule": {"credits": {"heads": 1, "ffn": 1, "stem": 1}}},
+    "A, shared index": {"space": {"index": "shared"}},
     "A, no embedding": {"criterion": {"embedding_in_stem": False}},
     "random": {"criterion": {"name": "random"}},
 }
@@ -64,6 +65,9 @@ SCALES = {
     "smoke": {"hidden": 32, "layers": 4, "head_dim": 8, "heads": 4, "kv_heads": 4, "ffn": 96,
               "batch": 4, "sequence": 64, "rate": 2e-3, "source": 60, "prune": 60, "recover": 30,
               "validation": 4096},
+    "mini": {"hidden": 64, "layers": 4, "head_dim": 16, "heads": 4, "kv_heads": 4, "ffn": 176,
+             "batch": 8, "sequence": 96, "rate": 2e-3, "source": 1500, "prune": 500,
+             "recover": 300, "validation": 65536},
     "tiny": {"hidden": 96, "layers": 6, "head_dim": 16, "heads": 6, "kv_heads": 6, "ffn": 256,
              "batch": 8, "sequence": 128, "rate": 2e-3, "source": 2000, "prune": 800,
              "recover": 500, "validation": 65536},
@@ -79,6 +83,8 @@ def arguments():
     parser.add_argument("--data", required=True, help="a dataset folder with a validation split")
     parser.add_argument("--work", required=True, help="where everything is written")
     parser.add_argument("--scale", choices=SCALES, default="tiny")
+    parser.add_argument("--steps", help="of source, pruning and recovery instead of the scale's: "
+                        "1000,500,300")
     parser.add_argument("--methods", default=",".join(k.replace(",", ";") for k in METHODS),
                         help="names with commas (';' inside a name), or 'all'; default: the main set")
     parser.add_argument("--ratios", default="0.3,0.5,0.7")
@@ -108,7 +114,10 @@ def arguments():
 
 class Study:
     def __init__(self, args):
-        self.args, self.scale = args, SCALES[args.scale]
+        self.args, self.scale = args, dict(SCALES[args.scale])
+        if args.steps:
+            steps = (int(n) for n in args.steps.split(","))
+            self.scale |= zip(("source", "prune", "recover"), steps, strict=True)
         self.lock, self.started, self.ran = threading.Lock(), time.monotonic(), 0
 
     def tokens(self, steps):

@@ -471,7 +471,8 @@ static void test_normalisers(void)
                     scoring.normalise = (enum normalise)by;
                     scores_init(&table, &s, (enum head_unit)unit);
                     table.weight = 3;
-                    struct scale scale = scoring_scale(&scoring, &s, &table, type, l);
+                    struct search search = { .source = s, .shape = s };
+                    struct scale scale = scoring_scale(&scoring, &search, &table, type, l);
                     double entries = query ? s.layer[l].kv_heads : 1;
                     CHECK_NEAR(scale.divisor * entries,
                                3 * saved(&s, (enum normalise)by, type, (enum head_unit)unit, l),
@@ -490,10 +491,11 @@ static void test_z_score(void)
     scoring.normalise = NORMALISE_Z_SCORE;
     scores_init(&table, &s, HEAD_UNIT_KV_GROUP);
     for (int j = 0; j < 5; j++) table.ffn[1][j] = j * j; /* 0 1 4 9 16: mean 6, variance 34.8 */
-    struct scale scale = scoring_scale(&scoring, &s, &table, GROUP_FFN, 1);
+    struct search search = { .source = s, .shape = s };
+    struct scale scale = scoring_scale(&scoring, &search, &table, GROUP_FFN, 1);
     CHECK_NEAR(scale.offset, 6, 1e-12);
     CHECK_NEAR(scale.divisor, sqrt(34.8), 1e-12);
-    scale = scoring_scale(&scoring, &s, &table, GROUP_STEM, 0); /* all alike: no division by 0 */
+    scale = scoring_scale(&scoring, &search, &table, GROUP_STEM, 0); /* all alike: no division by 0 */
     CHECK(scale.divisor == 1, "%g", scale.divisor);
     scores_release(&table);
 }

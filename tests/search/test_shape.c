@@ -211,7 +211,21 @@ static void test_options_refuse(void)
     options_say("{\"stop\":{\"ratio\":0.5},\"criterion\":{\"name\":\"flap\",\"abs\":\"after\"}}",
                 "criterion/abs: after is known for param_first, without max and ema");
     options_say("{\"stop\":{\"ratio\":0.5},\"criterion\":{\"normalise\":\"millisecond\"}}",
-                "criterion/unit_milliseconds: is missing: normalise millisecond divides by it");
+                "criterion/unit_milliseconds: is missing, and so is latency: normalise millisecond "
+                "divides by them");
+    options_say(
+        "{\"stop\":{\"ratio\":0.5},\"criterion\":{\"normalise\":\"millisecond\",\"latency\":"
+        "{\"ffn\":{\"units\":[8,4],\"milliseconds\":[1,2]}}}}",
+        "criterion/latency/ffn/units: must ascend");
+    options_say(
+        "{\"stop\":{\"ratio\":0.5},\"criterion\":{\"normalise\":\"millisecond\",\"latency\":"
+        "{\"ffn\":{\"units\":[8],\"milliseconds\":[1,2]}}}}",
+        "criterion/latency/ffn/units: needs two counts or more, and as many milliseconds");
+    options_say("{\"stop\":{\"ratio\":0.5},\"space\":{\"layers\":{\"from\":3,\"to\":2}}}",
+                "space/layers/to: is 2, before 'from'");
+    options_say(
+        "{\"stop\":{\"ratio\":0.5},\"space\":{\"scope\":\"per_layer\",\"index\":\"shared\"}}",
+        "space/index: shared needs scope uniform");
     options_say("{\"stop\":{\"ratio\":0.5},\"speed\":1}", "speed: is not a known field");
 }
 
@@ -246,11 +260,14 @@ static void test_options_return(const char *json)
     CHECK(!memcmp(&o.space, &back.space, sizeof o.space), "spaces differ");
     CHECK(!memcmp(&o.schedule, &back.schedule, sizeof o.schedule), "schedules differ");
     CHECK(o.stop.kind == back.stop.kind && o.stop.count == back.stop.count, "stops differ");
+    CHECK_INT(back.stop.round_to, o.stop.round_to);
     CHECK(o.n_snapshots == back.n_snapshots && o.update == back.update, "the rest differs");
     CHECK_STR(o.scoring.name, back.scoring.name);
     CHECK(!memcmp(o.scoring.unit_milliseconds, back.scoring.unit_milliseconds,
                   sizeof o.scoring.unit_milliseconds),
           "milliseconds differ");
+    CHECK(!memcmp(o.scoring.latency, back.scoring.latency, sizeof o.scoring.latency),
+          "latencies differ");
     buf_release(&once);
     buf_release(&twice);
 }
@@ -274,6 +291,11 @@ int main(void)
         "30,"
         "\"calibration_steps\":5},\"criterion\":{\"name\":\"saap\",\"normalise\":\"millisecond\","
         "\"unit_milliseconds\":{\"heads\":3,\"ffn\":0.5},\"embedding_in_stem\":false}}");
+    test_options_return(
+        "{\"stop\":{\"ratio\":0.4},\"space\":{\"index\":\"shared\",\"layers\":{\"from\":1,\"to\":4}"
+        "},"
+        "\"criterion\":{\"normalise\":\"millisecond\",\"latency\":{\"stem\":{\"units\":[8,16,32],"
+        "\"milliseconds\":[1,1.5,4]}}}}");
     puts("ok");
     return 0;
 }

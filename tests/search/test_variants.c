@@ -89,13 +89,14 @@ static struct shape a_source(struct rng *rng, bool uniform)
 
 static struct search_options an_option(struct rng *rng, bool uniform)
 {
-    static const enum normalise ways[] = { NORMALISE_NONE, NORMALISE_PARAMETER, NORMALISE_FLOP,
-                                           NORMALISE_MILLISECOND, NORMALISE_Z_SCORE };
+    static const enum normalise ways[] = { NORMALISE_NONE,    NORMALISE_PARAMETER,
+                                           NORMALISE_FLOP,    NORMALISE_MILLISECOND,
+                                           NORMALISE_Z_SCORE, NORMALISE_SHARE };
     struct search_options o;
     search_options_init(&o);
     o.space.scope = uniform ? SCOPE_UNIFORM : SCOPE_PER_LAYER;
     o.space.head_unit = rng_below(rng, 2) ? HEAD_UNIT_QUERY : HEAD_UNIT_KV_GROUP;
-    o.scoring.normalise = ways[rng_below(rng, 5)];
+    o.scoring.normalise = ways[rng_below(rng, 6)];
     o.scoring.reduce = rng_below(rng, 3) ? REDUCE_SUM : REDUCE_MEAN;
     o.scoring.ema = rng_below(rng, 2) ? 0.7 : 0;
     o.scoring.embedding_in_stem = rng_below(rng, 2);
@@ -299,6 +300,11 @@ int main(void)
         struct search_options o = an_option(&rng, uniform);
         test_order_does_not_matter(&source, &o, seed);
         test_checkpoint_anywhere(&source, &o, &rng);
+        if (uniform) {
+            o.space.index = INDEX_SHARED;
+            test_checkpoint_anywhere(&source, &o, &rng);
+            o.space.index = INDEX_OWN;
+        }
         static struct run run;
         run_open(&run, &source, &o, shuffled(&source, seed, false));
         run_steps(&run, INT64_MAX);

@@ -47,7 +47,8 @@ static void test_rounds(void)
 {
     long long step[4];
     search("rounds", MODEL, "{\"tokens\":0}",
-           "{\"stop\":{\"ratio\":0.4},\"criterion\":{\"name\":\"wanda_sp\"},\"update\":\"obs\","
+           "{\"stop\":{\"ratio\":0.4},\"criterion\":{\"name\":\"wanda_sp\",\"normalise\":\"z_"
+           "score\"},\"update\":\"obs\","
            "\"schedule\":{\"warmup_steps\":2,\"rounds\":4,\"steps_per_unit\":5,"
            "\"calibration_steps\":2}}");
     double source = event_number(program_last(&p, "start"), "params");
