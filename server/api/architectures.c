@@ -9,9 +9,9 @@
     "'arch_' || a.architecture_id as id, 'srch_' || a.search_id as search, " ARCHITECTURE_COLUMNS
 
 #define FILTERED                                                                                   \
-    " and ($3::bigint is null or a.search_id = $3)"                                                \
-    " and a.params >= $4 and a.params <= $5 and ($6::boolean is null or (a.snapshot is not null) " \
-    "= $6)"
+    " and ($3::bigint is null or a.search_id = $3) and ($4::bigint is null or a.params >= $4)"     \
+    " and ($5::bigint is null or a.params <= $5)"                                                  \
+    " and ($6::boolean is null or (a.snapshot is not null) = $6)"
 
 #define ALL " from architecture a join search s using (search_id) where "
 
@@ -31,6 +31,14 @@ static const char list_by_params_down[] =
     "select a.params || ':' || a.architecture_id as _key, " LISTED ALL
     "(a.params, a.architecture_id) < " PLACE FILTERED
     " order by a.params desc, a.architecture_id desc limit $2";
+
+/* Of one search, where ids and ordinals go up together and parameters down. */
+static const char list_by_ordinal[] =
+    "select a.ordinal as _key, " LISTED ALL "a.ordinal > $1::bigint" FILTERED
+    " order by a.ordinal limit $2";
+static const char list_by_ordinal_down[] =
+    "select a.ordinal as _key, " LISTED ALL "a.ordinal < $1::bigint" FILTERED
+    " order by a.ordinal desc limit $2";
 
 /* The first architecture of each search that has lost this share. */
 static const char list_at_ratio[] =
@@ -52,13 +60,14 @@ static const char select_architecture[] =
 
 enum { SOURCE, OPTIONS, COUNTS, HASH };
 
-static const struct {
+static const struct order {
     const char *name, *sql, *first;
+    const char *sql_of_search, *first_of_search;
 } orders[] = {
-    { "id", list_by_id, "0" },
-    { "-id", list_by_id_down, PAGE_NEWEST },
-    { "params", list_by_params, "0:0" },
-    { "-params", list_by_params_down, PAGE_NEWEST ":" PAGE_NEWEST },
+    { "id", list_by_id, "0", list_by_ordinal, "-1" },
+    { "-id", list_by_id_down, PAGE_NEWEST, list_by_ordinal_down, PAGE_NEWEST },
+    { "params", list_by_params, "0:0", list_by_ordinal_down, PAGE_NEWEST },
+    { "-params", list_by_params_down, PAGE_NEWEST ":" PAGE_NEWEST, list_by_ordinal, "-1" },
 };
 
 enum { N_ORDERS = sizeof orders / sizeof *orders, ARCHITECTURE_BYTES = 1024 * 1024 };
@@ -70,12 +79,22 @@ static int order_of(const char *name)
     return -1;
 }
 
+
+static void add_bound(struct ask *ask, const char *name)
+{
+    int64_t bound = request_query_int(ask->req, name, 0, INT64_MAX, -1, &ask->err);
+    if (bound < 0)
+        ask_text(ask, NULL);
+    else
+        ask_int(ask, bound);
+}
+
 static void add_filters(struct ask *ask)
 {
     struct request *req = ask->req;
     ask_filter_id(ask, "srch", "search");
-    ask_int(ask, request_query_int(req, "min_params", 0, INT64_MAX, 0, &ask->err));
-    ask_int(ask, request_query_int(req, "max_params", 0, INT64_MAX, INT64_MAX, &ask->err));
+    add_bound(ask, "min_params");
+    add_bound(ask, "max_params");
     const char *weights = request_query(req, "weights");
     if (weights && strcmp(weights, "none") && strcmp(weights, "snapshot") && !ask->err.status) {
         fail(&ask->err, E_INPUT, "weights must be none or snapshot");
@@ -104,7 +123,10 @@ static void architecture_list(struct request *req)
     } else if (request_query(req, "ratio")) {
         list_ratio(req);
     } else {
-        struct ask *ask = page_new(req, orders[order].sql, orders[order].first);
+        const struct order *o = &orders[order];
+        struct ask *ask = request_query(req, "search")
+                              ? page_new(req, o->sql_of_search, o->first_of_search)
+                              : page_new(req, o->sql, o->first);
         add_filters(ask);
         page_send(ask);
     }

@@ -38,12 +38,14 @@ struct reader {
     char after[24];
 };
 
-static const char select_past[] =
-    "with top as (select coalesce(max(event_id), 0) as id from event)"
-    " select " HUB_COLUMNS ", top.id from top left join lateral (select * from event"
-    "   where event_id > $1 and ($2::text is null or subject = $2) order by event_id limit 200) e "
-    "on true"
-    " order by e.event_id";
+#define PAST(condition)                                                                            \
+    "with top as (select coalesce(max(event_id), 0) as id from event)"                             \
+    " select " HUB_COLUMNS ", top.id from top left join lateral (select * from event"              \
+    "   where event_id > $1" condition " order by event_id limit 200) e on true"                   \
+    " order by e.event_id"
+
+static const char select_past[] = PAST("");
+static const char select_past_of_resource[] = PAST(" and subject = $2");
 
 static void read_on(struct reader *r);
 
@@ -114,9 +116,11 @@ static void read_on(struct reader *r)
     snprintf(r->after, sizeof r->after, "%" PRId64, from_now ? INT64_MAX : r->cursor);
     r->params[0] = r->after;
     r->params[1] = r->resource;
-    r->query = (struct pg_query){
-        .sql = select_past, .n_params = 2, .params = r->params, .done = got_past, .data = r
-    };
+    r->query = (struct pg_query){ .sql = r->resource ? select_past_of_resource : select_past,
+                                  .n_params = r->resource ? 2 : 1,
+                                  .params = r->params,
+                                  .done = got_past,
+                                  .data = r };
     r->asking = true;
     request_hold(r->req);
     pg_pool_send(r->req->app->pool, &r->query);

@@ -24,8 +24,9 @@ class Reply:
 class Lathed:
     """Starts, restarts and kills the service; asks it things."""
 
-    def __init__(self, *options, slots=1):
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="lathe-e2e-"))
+    def __init__(self, *options, slots=1, dir_=None):
+        self.dir = pathlib.Path(dir_ or tempfile.mkdtemp(prefix="lathe-e2e-"))
+        self.dir.mkdir(exist_ok=True)
         self.options = ["--listen", "127.0.0.1:0", "--slots", str(slots), *options]
         self.process = self.contract = None
         self.start()
