@@ -3,10 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "search/padding.h"
 #include "trainer/export/pad.h"
 #include "trainer/formats/file.h"
-
-enum { PADDED_FFN_MULTIPLE = 32 };
 
 const char *const export_formats[] = { "hf",          "hf_padded", "decilm", "gguf",
                                        "safetensors", "shape",     NULL };
@@ -53,7 +52,7 @@ static enum status export_padded(struct weights *w, const struct export_spec *sp
 {
     struct shape larger;
     struct weights *padded;
-    pad_shape(&w->shape, PADDED_FFN_MULTIPLE, &larger);
+    pad_to_stock(&w->shape, &larger);
     TRY(weights_pad(&padded, w, &larger, err));
     export_hf(padded, spec, dir, out, err);
     weights_close(padded);

@@ -1,52 +1,12 @@
 /* DeciLM: block_configs with query heads alike and FFN channels a multiple of 256. */
 #include <string.h>
 
+#include "search/padding.h"
 #include "trainer/export/export.h"
 #include "trainer/export/modeling_lathe.h"
 #include "trainer/export/pad.h"
 #include "trainer/formats/file.h"
 #include "trainer/formats/hf_config.h"
-
-enum { FFN_MULTIPLE = 256 };
-
-/* ---- the shape ---------------------------------------------------------------------------------
- */
-
-/* The fewest KV heads that divide `heads` and leave room for the layer; 0 when none do. */
-static int kv_heads_for(const struct layer_shape *layer, int heads)
-{
-    int group = layer->q_heads / layer->kv_heads;
-    for (int kv = layer->kv_heads; kv <= heads; kv++)
-        if (heads % kv == 0 && heads / kv >= group) return kv;
-    return 0;
-}
-
-static bool all_fit(const struct shape *shape, int heads)
-{
-    for (int l = 0; l < shape->n_layers; l++)
-        if (!kv_heads_for(&shape->layer[l], heads)) return false;
-    return true;
-}
-
-/* heads * head_dim = hidden_size is what mlx needs; next best is the fewest. */
-static int heads_for(const struct shape *shape)
-{
-    int natural = shape->hidden_size % shape->head_dim ? 0 : shape->hidden_size / shape->head_dim,
-        heads = 1;
-    if (natural && all_fit(shape, natural)) return natural;
-    while (!all_fit(shape, heads)) heads++;
-    return heads;
-}
-
-static void decilm_shape(const struct shape *shape, struct shape *out)
-{
-    int heads = heads_for(shape);
-    *out = *shape;
-    for (int l = 0; l < shape->n_layers; l++) {
-        int ffn = (shape->layer[l].ffn + FFN_MULTIPLE - 1) / FFN_MULTIPLE * FFN_MULTIPLE;
-        out->layer[l] = (struct layer_shape){ heads, kv_heads_for(&shape->layer[l], heads), ffn };
-    }
-}
 
 /* ---- config.json
  * ---------------------------------------------------------------------------------- */
@@ -54,7 +14,7 @@ static void decilm_shape(const struct shape *shape, struct shape *out)
 /* ceil256(int(2 ffn_mult hidden / 3)) is ffn: aim at the middle of the bucket. */
 static double multiplier(int ffn, int hidden)
 {
-    return 3.0 * (ffn - FFN_MULTIPLE / 2) / (2.0 * hidden);
+    return 3.0 * (ffn - PAD_DECILM_FFN / 2) / (2.0 * hidden);
 }
 
 static void put_block(struct emit *e, const struct shape *s, const struct layer_shape *layer)
@@ -170,7 +130,7 @@ enum status export_decilm(struct weights *w, const struct export_spec *spec, con
     if (w->shape.qkv_bias)
         return fail(err, E_INPUT,
                     "DeciLM has no biases on q, k and v alone; this model goes into hf or gguf");
-    decilm_shape(&w->shape, &out->shape);
+    pad_to_decilm(&w->shape, &out->shape);
     out->has_weights = true;
     strcpy(out->architecture, "DeciLMForCausalLM");
     TRY(export_tokenizer(spec, dir, &eos, err));

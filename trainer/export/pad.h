@@ -16,7 +16,7 @@
  *              sqrt(d / D) and eps by d / D: the quotient is the same.
  *
  * Everything but the stem is exact to the bit in any order of summation without rounding of
- * zeros; a padded stem is equal up to rounding.
+ * zeros; a padded stem is equal up to rounding. search/padding.h chooses the shape.
  */
 
 /* Into a view over `inner`, which it borrows. `larger` must have the same layers, head_dim and
@@ -24,10 +24,5 @@
  * per KV head; E_INPUT names what does not fit. Its norm_eps is set to the one that is needed. */
 enum status weights_pad(struct weights **out, struct weights *inner, const struct shape *larger,
                         struct error *err);
-
-/* The cheapest uniform shape that `shape` fits into and that Hugging Face's stock models take: q
- * heads divide the hidden size, which grows where nothing else helps. ffn is rounded up to a
- * multiple of ffn_multiple. */
-void pad_shape(const struct shape *shape, int ffn_multiple, struct shape *out);
 
 #endif
