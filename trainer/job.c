@@ -233,8 +233,11 @@ static void read_import(struct job *job, struct field *root)
 static void read_export(struct job *job, struct field *root)
 {
     read_model(&job->model, root);
-    if (job->model.has_shape) field_fail(root, "model", "has no weights to export; name a path");
     job->export = job_export_read(root);
+    for (int i = 0; i < job->export->n_targets && job->model.has_shape; i++)
+        if (job->export->target[i].format != EXPORT_SHAPE)
+            field_fail(root, "model",
+                       "has no weights, which all targets but shape need; name a path");
 }
 
 static void read_evaluate(struct job *job, struct field *root)

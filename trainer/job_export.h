@@ -8,7 +8,7 @@
 /*
  * What a job of kind export adds to a job:
  *
- *     "model": {"path": "/folder or file.gguf"},
+ *     "model": {"path": "/folder or file.gguf"},     or {"shape": {...}}, for targets shape alone
  *     "targets": [{"format": "hf" | "hf_padded" | "decilm" | "gguf" | "safetensors" | "shape",
  *                  "dtype": "float32" | "float16" | "bfloat16" | "q8_0" | "q4_0"}, ...],
  *     "tokenizer": "/folder",           that holds a tokenizer.json; default: the model's, if any

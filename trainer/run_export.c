@@ -34,6 +34,7 @@ static enum status find_tokenizer(struct export_run *x, struct error *err)
     struct tokenizer *t;
     struct error why = { 0 };
     const char *asked = x->job->export->tokenizer, *path = *asked ? asked : x->job->model.path;
+    if (!*path) return OK;
     if (!tokenizer_open(&t, path, &why)) {
         snprintf(x->tokenizer_dir, PATH_ROOM, "%s", path);
         tokenizer_close(t);
@@ -51,6 +52,7 @@ static enum status open_parity(struct export_run *x, struct error *err)
 {
     const struct job *job = x->job;
     struct tokenizer *t = NULL;
+    if (job->model.has_shape) return OK;
     if (*x->tokenizer_dir) TRY(tokenizer_open(&t, x->tokenizer_dir, err));
     parity_open(&x->parity, x->source, job->backend, job->threads, job->export->prompt,
                 job->export->n_prompts, t, job->seed, err);
@@ -237,11 +239,25 @@ static enum status export_into(struct export_run *x, const char *work_dir, struc
     return err->status;
 }
 
+static void close_shape(struct weights *w) { free(w); }
+
+/* A shape alone has nothing to read, and target shape reads nothing. */
+static enum status open_source(struct export_run *x, struct error *err)
+{
+    const struct job_model *model = &x->job->model;
+    if (!model->has_shape)
+        return weights_open(&x->source, model->path, err) ? fail_in(err, "model/path") : OK;
+    x->source = calloc(1, sizeof *x->source);
+    if (!x->source) return fail(err, E_MEMORY, "no memory for a shape");
+    *x->source = (struct weights){ .shape = model->shape, .format = "shape", .close = close_shape };
+    return OK;
+}
+
 enum status run_export(const struct job *job, struct events *events, struct error *err)
 {
     struct export_run x = { .job = job, .events = events };
     tell_start(job, events);
-    if (weights_open(&x.source, job->model.path, err)) return fail_in(err, "model/path");
+    TRY(open_source(&x, err));
     buf_init(&x.report, MAX_REPORT);
     emit_init(&x.e, &x.report);
     export_into(&x, job->work_dir, err);
