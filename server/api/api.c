@@ -12,6 +12,7 @@ static void api_routes(struct router *router)
     architectures_routes(router);
     runs_routes(router);
     comparisons_routes(router);
+    exports_routes(router);
     artifacts_routes(router);
     curves_routes(router);
     jobs_routes(router);

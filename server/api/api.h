@@ -22,6 +22,7 @@ void searches_routes(struct router *router);
 void architectures_routes(struct router *router);
 void runs_routes(struct router *router);
 void comparisons_routes(struct router *router);
+void exports_routes(struct router *router);
 void artifacts_routes(struct router *router);
 void curves_routes(struct router *router);
 void jobs_routes(struct router *router);

@@ -10,7 +10,7 @@
  * links. Content answers Range and If-None-Match: an artifact never changes.
  */
 #define COLUMNS                                                                                    \
-    "'art_' || a.artifact_id as id, a.subject as resource, a.name, a.sha256,"                      \
+    "'art_' || a.artifact_id as id, a.subject as resource, a.name, a.bytes, a.sha256,"                      \
     " 'job_' || a.job_id as job, a.created_at from artifact a"
 
 static const char select_artifact[] = "select " COLUMNS " where a.artifact_id = $1";

@@ -13,6 +13,7 @@ def refused(reply, status, code, pointer=None, says=""):
     assert says in problem["detail"], problem
     if pointer is not None:
         assert [e["pointer"] for e in problem["errors"]] == [pointer], problem
+    return problem
 
 
 def changed(base, path, value):
