@@ -317,20 +317,22 @@ static void saap(const struct statistics *st, const struct search *search, struc
  * ---------------------------------------------------------------------------------------- */
 
 static const struct criterion criteria[] = {
-    { "random", 0, NORMALISE_NONE, false, random_scores },
-    { "magnitude_l1", BIT(STAT_W_ABS), NORMALISE_PARAMETER, false, magnitude_l1 },
-    { "magnitude_l2", BIT(STAT_W_SQ), NORMALISE_PARAMETER, false, magnitude_l2 },
-    { "param_first", BIT(STAT_WG_ABS), NORMALISE_PARAMETER, false, param_first },
-    { "vectorize", BIT(STAT_WG_LINE), NORMALISE_PARAMETER, false, vectorize },
-    { "param_second", BIT(STAT_W2G2), NORMALISE_PARAMETER, false, param_second },
-    { "param_mix", BIT(STAT_MIX_ABS), NORMALISE_PARAMETER, false, param_mix },
-    { "fisher", BIT(STAT_W2G2), NORMALISE_PARAMETER, false, fisher },
-    { "wanda_sp", BIT(STAT_X_SQ) | BIT(STAT_COL_ABS), NORMALISE_SHARE, false, wanda_sp },
-    { "flap", BIT(STAT_X_SUM) | BIT(STAT_X_SQ) | BIT(STAT_COL_SQ), NORMALISE_Z_SCORE, false, flap },
-    { "minitron", BIT(STAT_X_ABS_SQ), NORMALISE_SHARE, false, minitron },
-    { "saap", BIT(STAT_WG_LINE) | BIT(STAT_MIX_ABS), NORMALISE_Z_SCORE, true, saap },
-    { "obs", BIT(STAT_OBS), NORMALISE_PARAMETER, false, obs },
-    { "bypass", BIT(STAT_KEEP), NORMALISE_NONE, false, bypass },
+    { "random", 0, NORMALISE_NONE, false, false, random_scores },
+    { "magnitude_l1", BIT(STAT_W_ABS), NORMALISE_PARAMETER, false, false, magnitude_l1 },
+    { "magnitude_l2", BIT(STAT_W_SQ), NORMALISE_PARAMETER, false, false, magnitude_l2 },
+    { "param_first", BIT(STAT_WG_ABS), NORMALISE_PARAMETER, false, false, param_first },
+    { "vectorize", BIT(STAT_WG_LINE), NORMALISE_PARAMETER, false, false, vectorize },
+    { "param_second", BIT(STAT_W2G2), NORMALISE_PARAMETER, false, false, param_second },
+    { "param_mix", BIT(STAT_MIX_ABS), NORMALISE_PARAMETER, false, false, param_mix },
+    { "fisher", BIT(STAT_W2G2), NORMALISE_PARAMETER, false, false, fisher },
+    { "wanda_sp", BIT(STAT_X_SQ) | BIT(STAT_COL_ABS), NORMALISE_SHARE, false, false, wanda_sp },
+    { "flap", BIT(STAT_X_SUM) | BIT(STAT_X_SQ) | BIT(STAT_COL_SQ), NORMALISE_Z_SCORE, false, false,
+      flap },
+    { "minitron", BIT(STAT_X_ABS_SQ), NORMALISE_SHARE, false, false, minitron },
+    { "saap", BIT(STAT_WG_LINE) | BIT(STAT_MIX_ABS), NORMALISE_Z_SCORE, true, false, saap },
+    { "obs", BIT(STAT_OBS), NORMALISE_PARAMETER, false, false, obs },
+    { "bypass", BIT(STAT_KEEP) | BIT(STAT_X_SQ) | BIT(STAT_COL_ABS), NORMALISE_NONE, false, true,
+      bypass },
 };
 
 const char *const criterion_names[] = {

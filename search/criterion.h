@@ -24,7 +24,7 @@
  *     W_ABS, W_SQ  now       sum |w|, sum w^2
  *     OBS          now       loss increase of the optimal removal (methods.md 1.5.2), summed
  *                            over the matrices that lose inputs
- *     KEEP         now       learned keep probability (methods.md 13)
+ *     KEEP         now       learned keep probability (keep.h); 0 for the stem
  *   of an input channel (struct channels; x its value, t over tokens, b over sequences)
  *     X_SUM, X_SQ  per step  sum_t x, sum_t x^2
  *     X_ABS_SQ     per step  sum_b (mean over the sequence of |x|)^2
@@ -67,13 +67,15 @@ struct criterion {
     unsigned needs;           /* 1u << enum statistic, each */
     enum normalise normalise; /* unless somebody says otherwise */
     bool step_by_step;        /* statistics_step must be called after every step */
+    bool every_step;          /* learns in all steps of warm-up and pruning, whatever is chosen */
     /* Fills the table, which fits the current shape of the search, with weight 1. */
     void (*score)(const struct statistics *statistics, const struct search *search,
                   struct scores *out);
 };
 
 /* random, magnitude_l1, magnitude_l2, param_first, vectorize, param_second, param_mix, fisher,
- * wanda_sp, flap, minitron, saap, obs, bypass. NULL when there is none of that name. */
+ * wanda_sp, flap, minitron, saap, obs, bypass (heads and FFN channels only: search_open
+ * refuses it with the stem). NULL when there is none of that name. */
 const struct criterion *criterion_find(const char *name);
 
 /* All names, NULL at the end. */

@@ -16,7 +16,8 @@ void scoring_init(struct scoring *s)
     *s = (struct scoring){ .name = "param_first",
                            .normalise = NORMALISE_PARAMETER,
                            .embedding_in_stem = true,
-                           .context = 2048 };
+                           .context = 2048,
+                           .keep = { .masks = 2, .learning_rate = 0.002 } };
     for (int t = 0; t < GROUP_TYPES; t++) s->unit_milliseconds[t] = 1;
 }
 
@@ -65,6 +66,28 @@ static void read_milliseconds(struct scoring *s, struct field *f)
     field_end(&costs);
 }
 
+static void read_keep(struct scoring *s, struct field *f)
+{
+    struct field keep;
+    if (!field_object(f, "keep", &keep)) return;
+    if (strcmp(s->name, "bypass")) field_fail(f, "keep", "is known for criterion bypass only");
+    s->keep.rate = field_double_or(&keep, "rate", 0.001, 1, 0);
+    s->keep.masks = (int)field_int_or(&keep, "masks", 2, KEEP_MAX_MASKS, 2);
+    s->keep.learning_rate = field_double_or(&keep, "learning_rate", 0, 100, 0.002);
+    field_end(&keep);
+}
+
+static void emit_keep(const struct scoring *s, struct emit *e)
+{
+    if (strcmp(s->name, "bypass")) return;
+    emit_key(e, "keep");
+    emit_begin(e, '{');
+    if (s->keep.rate > 0) emit_kv_double(e, "rate", s->keep.rate);
+    emit_kv_int(e, "masks", s->keep.masks);
+    emit_kv_double(e, "learning_rate", s->keep.learning_rate);
+    emit_end(e);
+}
+
 /* The criterion's own way, unless the reduction was changed and has divided already. */
 static enum normalise usual(const struct criterion *criterion, enum reduce reduce)
 {
@@ -98,6 +121,7 @@ enum status scoring_read(struct scoring *s, struct field *f)
     s->embedding_in_stem = field_bool_or(f, "embedding_in_stem", true);
     s->context = (int)field_int_or(f, "context", 1, 1 << 20, 2048);
     read_milliseconds(s, f);
+    read_keep(s, f);
     check_variants(s, f);
     return field_end(f);
 }
@@ -141,6 +165,7 @@ void scoring_emit(const struct scoring *s, struct emit *e)
     emit_kv_bool(e, "embedding_in_stem", s->embedding_in_stem);
     emit_kv_int(e, "context", s->context);
     emit_milliseconds(s, e);
+    emit_keep(s, e);
     emit_end(e);
 }
 

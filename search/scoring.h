@@ -2,6 +2,7 @@
 #define SEARCH_SCORING_H
 
 #include <stdbool.h>
+#include "search/keep.h"
 #include "search/score.h"
 
 struct search;
@@ -38,6 +39,7 @@ struct search;
  *   abs        before (default): |.| in every step, then the average; after: the average
  *              of w g over the window for every single weight, then |.|; param_first only,
  *              and it costs the trainer one number per weight.
+ *   keep       of bypass alone: {"rate", "masks", "learning_rate"}, keep.h
  *   embedding_in_stem  true (default): a stem unit includes its column of the embedding and
  *              of the head, in the sums and in its parameters.
  *
@@ -76,6 +78,7 @@ struct scoring {
     int context;
     double unit_milliseconds[GROUP_TYPES];
     struct latency latency[GROUP_TYPES];
+    struct keep_options keep;
 };
 
 /* param_first and the defaults. */

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include "search/criterion.h"
 #include "search/plan.h"
 #include "search/policy.h"
 
@@ -39,6 +40,10 @@ static enum status check_scoring(const struct search_options *o, struct error *e
         return fail(err, E_INPUT,
                     "normalise kv_byte needs space.types [\"heads\"] and head_unit kv_group: "
                     "nothing else saves KV cache");
+    if (!strcmp(o->scoring.name, "bypass") && space->types[GROUP_STEM])
+        return fail(err, E_INPUT,
+                    "criterion bypass masks heads and ffn only; leave the stem out: space.types "
+                    "[\"heads\", \"ffn\"]");
     return OK;
 }
 
@@ -133,7 +138,10 @@ enum search_phase search_phase(const struct search *s)
 bool search_counts(const struct search *s)
 {
     const struct schedule *schedule = &s->options.schedule;
-    if (search_phase(s) != SEARCH_PRUNE) return false;
+    enum search_phase phase = search_phase(s);
+    if (criterion_find(s->options.scoring.name)->every_step)
+        return phase == SEARCH_WARMUP || phase == SEARCH_PRUNE;
+    if (phase != SEARCH_PRUNE) return false;
     if (s->options.scoring.ema > 0) return true;
     bool choice =
         owed(s, schedule_units(schedule, clock_of(s)) + 1); /* at the running unit's end */

@@ -7,7 +7,7 @@
 
 #define BIT(k) (1u << (k))
 
-unsigned collector_offers(void) { return (BIT(STATISTICS) - 1) & ~BIT(STAT_KEEP); }
+unsigned collector_offers(void) { return BIT(STATISTICS) - 1; }
 
 static bool by_the_optimizer(const struct scoring *scoring)
 {
@@ -46,6 +46,7 @@ static bool needs_gradients(const struct collector *c)
 
 static bool needs_inputs(const struct collector *c)
 {
+    if (c->bypass && bypass_is_started(c->bypass)) return c->obs;
     return c->obs || needs(c, STAT_X_SUM) || needs(c, STAT_X_SQ) || needs(c, STAT_X_ABS_SQ);
 }
 
@@ -146,6 +147,7 @@ enum status collector_open(struct collector **out, struct model *model, const st
     unit_sums_init(&c->sums, &model->layout, o->space.head_unit, o->scoring.embedding_in_stem);
     if (needs(c, STAT_WG_MAX)) scores_init(&c->step, &search->shape, o->space.head_unit);
     if (c->updates || needs(c, STAT_OBS)) obs_open(&c->obs, model, o, err);
+    if (!err->status && needs(c, STAT_KEEP)) bypass_open(&c->bypass, model, search, err);
     if (!err->status) allocate(c, err);
     if (err->status)
         collector_close(c);
@@ -161,6 +163,7 @@ void collector_close(struct collector *c)
     scores_release(&c->step);
     unit_sums_release(&c->sums);
     obs_close(c->obs);
+    bypass_close(c->bypass);
     free(c->mean);
     free(c->w);
     free(c->g);
@@ -255,13 +258,49 @@ static void clear_now(struct collector *c)
     }
 }
 
+static void take_all(struct collector *c)
+{
+    const struct layout *layout = &c->model->layout;
+    clear_now(c);
+    for (int i = 0; i < layout->n_slots; i++) take_tensor(c, &layout->slot[i]);
+}
+
+static void start_bypass(struct collector *c, const struct search *search)
+{
+    struct scores importance;
+    scores_init(&importance, &c->statistics.shape, c->sums.unit);
+    take_all(c);
+    criterion_find("wanda_sp")->score(&c->statistics, search, &importance);
+    bypass_start(c->bypass, &importance);
+    scores_release(&importance);
+}
+
+void collector_look(struct collector *c, const struct search *search,
+                    const struct model_batch *batch)
+{
+    if (!c->bypass) return;
+    if (!bypass_is_started(c->bypass)) start_bypass(c, search);
+    bypass_look(c->bypass, batch, search->step);
+}
+
+static void take_keep(struct collector *c)
+{
+    struct scores *to = &c->statistics.unit[STAT_KEEP];
+    for (int a = 0; a < scores_arrays(to); a++) {
+        int n;
+        const double *from = scores_array(&c->bypass->keep.s, a, &n);
+        memcpy(scores_array(to, a, &n), from, (size_t)n * sizeof *from);
+    }
+}
+
 enum status collector_score(struct collector *c, const struct search *search, struct scores *out,
                             struct error *err)
 {
-    const struct layout *layout = &c->model->layout;
     if (!c->scores) return OK;
-    clear_now(c);
-    for (int i = 0; i < layout->n_slots; i++) take_tensor(c, &layout->slot[i]);
+    if (c->bypass)
+        take_keep(c);
+    else
+        take_all(c);
     if (needs(c, STAT_OBS)) TRY(obs_losses(c->obs, &c->statistics.unit[STAT_OBS], err));
     statistics_score(&c->statistics, search, out);
     return OK;
@@ -271,6 +310,7 @@ enum status collector_remove(struct collector *c, const struct removal *removal,
 {
     if (c->updates) TRY(obs_update(c->obs, removal, err));
     if (c->obs) obs_remove(c->obs, &c->statistics.shape, removal);
+    if (c->bypass) bypass_remove(c->bypass, &c->statistics.shape, removal);
     if (c->step.block) scores_remove(&c->step, &c->statistics.shape, removal);
     statistics_remove(&c->statistics, removal);
     return OK;

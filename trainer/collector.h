@@ -3,6 +3,7 @@
 
 #include "search/search.h"
 #include "search/statistics.h"
+#include "trainer/bypass.h"
 #include "trainer/obs.h"
 #include "trainer/unit_sums.h"
 
@@ -16,19 +17,21 @@
  *     collector_begin(c);                a step that counts:
  *     forward, backward                  the inputs of matrices are seen
  *     collector_end(c, tokens);          before the optimizer: w and g are
+ *     collector_look(c, &search, &batch) then, with the step's (last) batch: more forwards
  *     ...
  *     collector_score(c, &search, &scores, err);   when search_choice_is_due
  *     collector_remove(c, &removal, err);          before surgery: the update, all moves along
  *     collector_fade(c, keep);                     when search_unit_ended
  *
- * KEEP, the learned keep probability, is not offered. Of W2G2 and MIX_ABS a is g^2 of the
- * whole batch.
+ * Of W2G2 and MIX_ABS a is g^2 of the whole batch. KEEP starts from Wanda-sp's scores of the
+ * first step that counts.
  */
 struct collector {
     struct model *model; /* borrowed */
     bool scores;         /* statistics make the scores; else only the Hessians are wanted */
     struct statistics statistics;
     struct obs *obs; /* NULL when neither statistic nor update needs it */
+    struct bypass *bypass; /* NULL when KEEP is not needed */
     bool updates;    /* the weights are updated at removals */
     struct unit_sums sums;
     struct observer observer;
@@ -53,6 +56,8 @@ void collector_close(struct collector *c); /* NULL is fine */
 
 void collector_begin(struct collector *c);
 void collector_end(struct collector *c, int64_t tokens);
+void collector_look(struct collector *c, const struct search *search,
+                    const struct model_batch *batch);
 enum status collector_score(struct collector *c, const struct search *search, struct scores *out,
                             struct error *err);
 enum status collector_remove(struct collector *c, const struct removal *removal, struct error *err);

@@ -1,5 +1,5 @@
 /* What a collector holds, as one array of doubles: steps, tokens, the tables, the moments, the
- * Hessians, the running means. */
+ * Hessians, the keep probabilities, the running means. */
 #include "trainer/collector.h"
 
 /* A walk along the array; `out` or `in` is NULL when only counting or going the other way. */
@@ -40,6 +40,16 @@ static void hessians(struct walk *w, struct obs *obs)
     w->n += obs_count(obs);
 }
 
+static void keep(struct walk *w, struct bypass *bypass)
+{
+    if (!bypass) return;
+    double started = bypass->keep.started;
+    one(w, &started);
+    bypass->keep.started = started != 0;
+    one(w, &bypass->keep.baseline);
+    table(w, &bypass->keep.s);
+}
+
 static void mean(struct walk *w, struct collector *c)
 {
     const struct layout *layout = &c->model->layout;
@@ -64,6 +74,7 @@ static void visit(struct walk *w, struct collector *c)
     for (int k = 0; k < STATISTICS - STAT_UNITS; k++) channels(w, &st->channel[k]);
     for (int i = 0; i < 4; i++) table(w, &st->moment[i]);
     hessians(w, c->obs);
+    keep(w, c->bypass);
     mean(w, c);
 }
 

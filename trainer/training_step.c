@@ -11,13 +11,20 @@
 
 /* ---- a step ---------------------------------------------------------------------------- */
 
+/* This rank's part of the batch that all draw. */
+static struct model_batch own_batch(const struct training *t)
+{
+    const struct recipe *r = &t->job->recipe;
+    int rows = r->batch_size / ranks_size();
+    size_t at = (size_t)ranks_rank() * (size_t)rows * (size_t)r->sequence_length;
+    return (struct model_batch){ t->ids + at, t->targets + at, rows, r->sequence_length };
+}
+
 /* Gradients of the mean loss over all micro-batches; *loss is that mean. */
 static enum status gradients(struct training *t, double *loss, struct error *err)
 {
     const struct recipe *r = &t->job->recipe;
-    int rows = r->batch_size / ranks_size(); /* this rank's, of the batch that all draw */
-    size_t at = (size_t)ranks_rank() * (size_t)rows * (size_t)r->sequence_length;
-    struct model_batch batch = { t->ids + at, t->targets + at, rows, r->sequence_length };
+    struct model_batch batch = own_batch(t);
     double sum = 0, n = (double)recipe_tokens_per_step(r);
     for (int i = 0; i < r->grad_accum; i++) {
         TRY(feed_next(&t->feed, r->batch_size, t->ids, t->targets, err));
@@ -37,7 +44,11 @@ static enum status learn(struct training *t, bool counts, double *loss, struct e
     struct saliency *saliency = counts ? t->saliency : NULL;
     if (collector) collector_begin(collector);
     TRY(gradients(t, loss, err));
-    if (collector) collector_end(collector, recipe_tokens_per_step(&t->job->recipe));
+    struct model_batch batch = own_batch(t);
+    if (collector) {
+        collector_end(collector, recipe_tokens_per_step(&t->job->recipe));
+        collector_look(collector, &t->search, &batch);
+    }
     t->last_lr = lr_at(&t->lr, t->step + 1);
     t->grad_norm = optim_step(t->model, &t->job->recipe.optim, t->last_lr, t->step + 1, saliency);
     if (saliency) saliency_collect(saliency, &t->scores);

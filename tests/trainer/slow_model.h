@@ -7,6 +7,7 @@
  * trainer but names of tensors.
  */
 #include <math.h>
+#include "search/score.h"
 #include "tests/trainer/fixture.h"
 
 enum { SLOW_ROWS = 27, SLOW_TIME = 9, SLOW_LAYERS = 3 };
@@ -14,6 +15,8 @@ enum { SLOW_ROWS = 27, SLOW_TIME = 9, SLOW_LAYERS = 3 };
 struct slow_model {
     struct shape shape;
     double *norm[2 * SLOW_LAYERS + 1], *att[SLOW_LAYERS], *act[SLOW_LAYERS]; /* inputs */
+    const struct scores *mask; /* or NULL: what outputs of heads and channels are multiplied by */
+    double loss;               /* mean over the targets */
 };
 
 static inline double *slow_read(struct fixture *f, enum model_block which, int layer,
@@ -96,6 +99,31 @@ static inline void slow_attend(double *out, const double *q, const double *k, co
         }
 }
 
+/* Every `span` of n columns has an entry in the mask. */
+static inline void slow_mask(double *x, int n, const double *mask, int entries)
+{
+    for (int i = 0; i < SLOW_ROWS * n; i++) x[i] *= mask[i % n / (n / entries)];
+}
+
+static inline double slow_loss(const double *x, int C, int V, const double *head,
+                               const int32_t *targets)
+{
+    double sum = 0;
+    int counted = 0;
+    for (int n = 0; n < SLOW_ROWS; n++) {
+        double total = 0, own = 0;
+        if (targets[n] < 0) continue;
+        for (int v = 0; v < V; v++) {
+            double logit = slow_dot(x + n * C, head + v * C, C);
+            total += exp(logit);
+            if (v == targets[n]) own = logit;
+        }
+        sum += log(total) - own;
+        counted++;
+    }
+    return sum / counted;
+}
+
 static inline void slow_layer(struct slow_model *s, struct fixture *f, int l, double *x)
 {
     int C = s->shape.hidden_size, D = s->shape.head_dim, F = s->shape.layer[l].ffn;
@@ -113,6 +141,7 @@ static inline void slow_layer(struct slow_model *s, struct fixture *f, int l, do
     slow_rope(k, K, D, s->shape.rope_theta);
     s->att[l] = slow_room(SLOW_ROWS, H * D);
     slow_attend(s->att[l], q, k, v, H, K, D);
+    if (s->mask) slow_mask(s->att[l], H * D, s->mask->heads[l], s->mask->n_heads[l]);
     slow_linear(x, s->att[l], H * D, C, W("self_attn.o_proj.weight"), NULL);
     in = s->norm[2 * l + 1] =
         slow_norm(x, C, s->shape.norm_eps, W("post_attention_layernorm.weight"));
@@ -120,15 +149,17 @@ static inline void slow_layer(struct slow_model *s, struct fixture *f, int l, do
     slow_linear(up, in, C, F, W("mlp.up_proj.weight"), NULL);
     s->act[l] = slow_room(SLOW_ROWS, F);
     for (int i = 0; i < SLOW_ROWS * F; i++) s->act[l][i] = gate[i] / (1 + exp(-gate[i])) * up[i];
+    if (s->mask) slow_mask(s->act[l], F, s->mask->ffn[l], s->mask->n_ffn[l]);
     slow_linear(x, s->act[l], F, C, W("mlp.down_proj.weight"), NULL);
 #undef W
     free(q), free(k), free(v), free(gate), free(up);
 }
 
-/* What every matrix reads when the fixture's batch goes through. */
-static inline void slow_run(struct slow_model *s, struct fixture *f)
+/* What every matrix reads when the fixture's batch goes through, and the loss. */
+static inline void slow_run_masked(struct slow_model *s, struct fixture *f,
+                                   const struct scores *mask)
 {
-    *s = (struct slow_model){ .shape = *model_shape(f->model) };
+    *s = (struct slow_model){ .shape = *model_shape(f->model), .mask = mask };
     int C = s->shape.hidden_size;
     double *table = slow_read(f, MODEL_WEIGHTS, -1, "model.embed_tokens.weight");
     double *x = slow_room(SLOW_ROWS, C);
@@ -137,7 +168,15 @@ static inline void slow_run(struct slow_model *s, struct fixture *f)
     for (int l = 0; l < SLOW_LAYERS; l++) slow_layer(s, f, l, x);
     s->norm[2 * SLOW_LAYERS] =
         slow_norm(x, C, s->shape.norm_eps, slow_read(f, MODEL_WEIGHTS, -1, "model.norm.weight"));
-    free(table), free(x);
+    double *head = slow_read(f, MODEL_WEIGHTS, -1, "lm_head.weight");
+    s->loss = slow_loss(s->norm[2 * SLOW_LAYERS], C, s->shape.vocab_size, head ? head : table,
+                        f->targets);
+    free(table), free(head), free(x);
+}
+
+static inline void slow_run(struct slow_model *s, struct fixture *f)
+{
+    slow_run_masked(s, f, NULL);
 }
 
 static inline void slow_release(struct slow_model *s)

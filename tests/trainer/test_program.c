@@ -66,8 +66,8 @@ static void test_refusals(void)
                    ",\"budget\":{\"tokens\":0},\"search\":{\"stop\":{\"ratio\":0.5},"
                    "\"criterion\":{\"name\":\"bypass\"}}"),
          2, "input",
-         "search/criterion/name: criterion bypass needs statistics that are not "
-         "collected here: keep");
+         "criterion bypass masks heads and ffn only; leave the stem out: space.types [\"heads\", "
+         "\"ffn\"]");
     CHECK(access(at("bad/result"), F_OK), "something was written");
 }
 

@@ -13,6 +13,13 @@
 #define MEAN_PER_LAYER                                                                             \
     "\"criterion\":{\"name\":\"param_first\",\"abs\":\"after\"},\"space\":{\"scope\":\"per_"       \
     "layer\"}"
+#define BYPASS(scope)                                                                              \
+    "\"criterion\":{\"name\":\"bypass\",\"keep\":{\"learning_rate\":0.1}},\"space\":{\"types\":["  \
+    "\"heads\","                                                                                   \
+    "\"ffn\"],\"scope\":\"" scope "\"}"
+#define SAAP_SHARED                                                                                \
+    "\"criterion\":{\"name\":\"saap\",\"ema\":0.7},\"space\":{\"index\":\"shared\",\"head_unit\":" \
+    "\"query\"}"
 #define RECOVERY                                                                                   \
     ",\"budget\":{\"tokens\":640,\"recover_tokens\":2560},\"search\":{\"schedule\":{\"warmup_"     \
     "steps\":2,\"rounds\":2,\"steps_per_unit\":6},\"stop\":{\"ratio\":0.3}},\"validation\":{"      \
@@ -32,9 +39,30 @@ static const char *mean_job(const char *dir)
     return small_job("search", dir, SMALL_SHAPE_MODEL, SEARCH_BY(MEAN_PER_LAYER));
 }
 
+static const char *bypass_job(const char *dir)
+{
+    return small_job("search", dir, SMALL_SHAPE_MODEL, SEARCH_BY(BYPASS("uniform")));
+}
+
+static const char *bypass_per_layer_job(const char *dir)
+{
+    return small_job("search", dir, SMALL_SHAPE_MODEL, SEARCH_BY(BYPASS("per_layer")));
+}
+
+static const char *saap_job(const char *dir)
+{
+    return small_job("search", dir, SMALL_SHAPE_MODEL, SEARCH_BY(SAAP_SHARED));
+}
+
 int main(void)
 {
     world_make();
+    kill_and_compare(bypass_job, 2);
+    clear();
+    kill_and_compare(bypass_per_layer_job, 3);
+    clear();
+    kill_and_compare(saap_job, 4);
+    clear();
     kill_and_compare(flap_job, 5);
     clear();
     kill_and_compare(mean_job, 6);
