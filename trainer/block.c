@@ -1,22 +1,36 @@
 #include "trainer/block.h"
 #include "trainer/packed.h"
 
-/* Views of this layer's parameters; `block` is NULL where the shape has none. */
-static struct view param(const struct model *model, enum model_block which, enum slot_kind kind,
-                         int l)
+#include "trainer/maps.h"
+
+static const struct slot *slot_of(const struct model *model, enum slot_kind kind, int l)
 {
-    const struct slot *slot = layout_slot(&model->layout, kind, l);
-    return slot ? model_view(model, which, slot) : (struct view){ 0 };
+    return layout_slot(&model->layout, kind, l);
 }
 
-static struct view weight(const struct model *model, enum slot_kind kind, int l)
+static struct view gain(const struct model *model, enum slot_kind kind, int l)
 {
-    return param(model, MODEL_WEIGHTS, kind, l);
+    return model_view(model, MODEL_WEIGHTS, slot_of(model, kind, l));
 }
 
-static struct view grad(const struct model *model, enum slot_kind kind, int l)
+static struct view d_gain(const struct model *model, enum slot_kind kind, int l)
 {
-    return param(model, MODEL_GRADS, kind, l);
+    return maps_gain_gradient(model, slot_of(model, kind, l));
+}
+
+static struct maps qkv_of(int l, struct view q, struct view k, struct view v)
+{
+    return (struct maps){ l, 3, { SLOT_Q, SLOT_K, SLOT_V }, { q, k, v }, { 0 } };
+}
+
+static struct maps gate_and_up_of(const struct layer_views *v, int l)
+{
+    return (struct maps){ l, 2, { SLOT_GATE, SLOT_UP }, { v->gate, v->up }, { 0 } };
+}
+
+static struct maps one(int l, enum slot_kind kind, struct view out, struct view base)
+{
+    return (struct maps){ l, 1, { kind }, { out }, base };
 }
 
 static struct attention_shape attention_of(const struct model *model, int l)
@@ -44,35 +58,27 @@ static void attention_half(struct model *model, int l)
     struct backend *be = model->be;
     struct layer_views *v = &model->at->layer[l];
     struct view norm = model->at->norm;
-    struct projection qkv[] = {
-        { .out = v->q, .weight = weight(model, SLOT_Q, l), .bias = weight(model, SLOT_Q_BIAS, l) },
-        { .out = v->k, .weight = weight(model, SLOT_K, l), .bias = weight(model, SLOT_K_BIAS, l) },
-        { .out = v->v, .weight = weight(model, SLOT_V, l), .bias = weight(model, SLOT_V_BIAS, l) },
-    };
-    struct projection o = { .out = v->mid, .weight = weight(model, SLOT_O, l), .base = v->x };
-    be->rmsnorm_forward(be, norm, v->rstd_attn, v->x, weight(model, SLOT_ATTN_NORM, l),
+    struct maps qkv = qkv_of(l, v->q, v->k, v->v), o = one(l, SLOT_O, v->mid, v->x);
+    be->rmsnorm_forward(be, norm, v->rstd_attn, v->x, gain(model, SLOT_ATTN_NORM, l),
                         model_shape(model)->norm_eps);
     model_show(model, PLACE_NORM, 2 * l, norm);
-    be->linear_forward(be, qkv, 3, norm);
+    maps_forward(model, &qkv, norm);
     be->rope(be, v->q, model->at->rope, model_shape(model)->head_dim, 1);
     be->rope(be, v->k, model->at->rope, model_shape(model)->head_dim, 1);
     attend(model, l);
     model_show(model, PLACE_ATTENTION, l, v->att);
-    be->linear_forward(be, &o, 1, v->att);
+    maps_forward(model, &o, v->att);
 }
 
 static void gate_and_up(struct model *model, int l)
 {
     struct backend *be = model->be;
     struct layer_views *v = &model->at->layer[l];
-    struct projection both[] = {
-        { .out = v->gate, .weight = weight(model, SLOT_GATE, l) },
-        { .out = v->up, .weight = weight(model, SLOT_UP, l) },
-    };
-    be->rmsnorm_forward(be, model->at->norm, v->rstd_ffn, v->mid, weight(model, SLOT_FFN_NORM, l),
+    struct maps both = gate_and_up_of(v, l);
+    be->rmsnorm_forward(be, model->at->norm, v->rstd_ffn, v->mid, gain(model, SLOT_FFN_NORM, l),
                         model_shape(model)->norm_eps);
     model_show(model, PLACE_NORM, 2 * l + 1, model->at->norm);
-    be->linear_forward(be, both, 2, model->at->norm);
+    maps_forward(model, &both, model->at->norm);
 }
 
 void block_remake(struct model *model, int layer)
@@ -85,14 +91,12 @@ void block_forward(struct model *model, int layer)
 {
     struct backend *be = model->be;
     struct layer_views *v = &model->at->layer[layer];
-    struct projection down = { .out = v->y,
-                               .weight = weight(model, SLOT_DOWN, layer),
-                               .base = v->mid };
+    struct maps down = one(layer, SLOT_DOWN, v->y, v->mid);
     model_show(model, PLACE_STREAM, layer, v->x);
     block_remake(model, layer);
     be->swiglu_forward(be, v->act, v->gate, v->up);
     model_show(model, PLACE_FFN, layer, v->act);
-    be->linear_forward(be, &down, 1, v->act);
+    maps_forward(model, &down, v->act);
 }
 
 static void ffn_backward(struct model *model, int l, bool add)
@@ -100,23 +104,14 @@ static void ffn_backward(struct model *model, int l, bool add)
     struct backend *be = model->be;
     struct layer_views *v = &model->at->layer[l];
     struct view norm = model->at->norm, d_norm = model->at->d_norm, d_x = model->at->d_x;
-    struct projection down = { .out = d_x, .weight = weight(model, SLOT_DOWN, l) };
-    struct projection d_down = { .out = d_x, .weight = grad(model, SLOT_DOWN, l) };
-    struct projection both[] = {
-        { .out = v->gate, .weight = weight(model, SLOT_GATE, l) },
-        { .out = v->up, .weight = weight(model, SLOT_UP, l) },
-    };
-    struct projection d_both[] = {
-        { .out = v->gate, .weight = grad(model, SLOT_GATE, l) },
-        { .out = v->up, .weight = grad(model, SLOT_UP, l) },
-    };
-    be->linear_backward_input(be, v->act, &down, 1);
+    struct maps down = one(l, SLOT_DOWN, d_x, (struct view){ 0 }), both = gate_and_up_of(v, l);
+    maps_backward_input(model, &down, v->act);
     be->swiglu_backward(be, v->act, v->gate, v->up); /* gate and up are their gradients now */
-    be->linear_backward_weight(be, &d_down, 1, v->act, add);
-    be->linear_backward_input(be, d_norm, both, 2);
-    be->rmsnorm_backward(be, d_x, grad(model, SLOT_FFN_NORM, l), norm, d_norm, v->mid,
-                         weight(model, SLOT_FFN_NORM, l), v->rstd_ffn, add);
-    be->linear_backward_weight(be, d_both, 2, norm, add);
+    maps_backward_weight(model, &down, v->act, add);
+    maps_backward_input(model, &both, d_norm);
+    be->rmsnorm_backward(be, d_x, d_gain(model, SLOT_FFN_NORM, l), norm, d_norm, v->mid,
+                         gain(model, SLOT_FFN_NORM, l), v->rstd_ffn, add);
+    maps_backward_weight(model, &both, norm, add);
 }
 
 static void attention_half_backward(struct model *model, int l, bool add)
@@ -124,28 +119,18 @@ static void attention_half_backward(struct model *model, int l, bool add)
     struct backend *be = model->be;
     struct layer_views *v = &model->at->layer[l];
     struct view norm = model->at->norm, d_norm = model->at->d_norm, d_x = model->at->d_x;
-    struct projection o = { .out = d_x, .weight = weight(model, SLOT_O, l) };
-    struct projection d_o = { .out = d_x, .weight = grad(model, SLOT_O, l) };
-    struct projection qkv[] = {
-        { .out = v->d_q, .weight = weight(model, SLOT_Q, l) },
-        { .out = v->d_k, .weight = weight(model, SLOT_K, l) },
-        { .out = v->d_v, .weight = weight(model, SLOT_V, l) },
-    };
-    struct projection d_qkv[] = {
-        { .out = v->d_q, .weight = grad(model, SLOT_Q, l), .bias = grad(model, SLOT_Q_BIAS, l) },
-        { .out = v->d_k, .weight = grad(model, SLOT_K, l), .bias = grad(model, SLOT_K_BIAS, l) },
-        { .out = v->d_v, .weight = grad(model, SLOT_V, l), .bias = grad(model, SLOT_V_BIAS, l) },
-    };
-    be->linear_backward_input(be, v->d_att, &o, 1);
-    be->linear_backward_weight(be, &d_o, 1, v->att, add);
+    struct maps o = one(l, SLOT_O, d_x, (struct view){ 0 });
+    struct maps qkv = qkv_of(l, v->d_q, v->d_k, v->d_v);
+    maps_backward_input(model, &o, v->d_att);
+    maps_backward_weight(model, &o, v->att, add);
     be->attention_backward(be, v->d_q, v->d_k, v->d_v, v->d_att, v->att, v->lse, v->q, v->k, v->v,
                            attention_of(model, l));
     be->rope(be, v->d_q, model->at->rope, model_shape(model)->head_dim, -1);
     be->rope(be, v->d_k, model->at->rope, model_shape(model)->head_dim, -1);
-    be->linear_backward_input(be, d_norm, qkv, 3);
-    be->rmsnorm_backward(be, d_x, grad(model, SLOT_ATTN_NORM, l), norm, d_norm, v->x,
-                         weight(model, SLOT_ATTN_NORM, l), v->rstd_attn, add);
-    be->linear_backward_weight(be, d_qkv, 3, norm, add);
+    maps_backward_input(model, &qkv, d_norm);
+    be->rmsnorm_backward(be, d_x, d_gain(model, SLOT_ATTN_NORM, l), norm, d_norm, v->x,
+                         gain(model, SLOT_ATTN_NORM, l), v->rstd_attn, add);
+    maps_backward_weight(model, &qkv, norm, add);
 }
 
 void block_backward(struct model *model, int layer, bool add)

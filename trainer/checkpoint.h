@@ -14,7 +14,9 @@
  *         state.json           the struct below
  *         removals.jsonl       the removals so far, one a line (trajectory.h)
  *         tensors.safetensors  "weights.NAME", "m.NAME", "v.NAME" of every tensor at the
- *                              current shape, and "scores" (float64)
+ *                              current shape, and "scores" (float64). With adapters there are
+ *                              no moments of the tensors but "a.NAME", "m.a.NAME", "v.a.NAME"
+ *                              and "s.NAME", "m.s.NAME", "v.s.NAME" (lora.h)
  *
  * The capacity is in it: the model is opened with the same layout again, since the
  * order of sums, and so the last bit, may depend on it. Whatever else decides the

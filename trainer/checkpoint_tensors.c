@@ -4,81 +4,128 @@
 #include <stdlib.h>
 #include <string.h>
 #include "trainer/formats/safetensors.h"
+#include "trainer/lora.h"
 
-/* What a checkpoint keeps of every slot. */
-static const struct kept {
-    const char *prefix;
-    enum model_block block;
-} kept[] = { { "weights.", MODEL_WEIGHTS }, { "m.", MODEL_M }, { "v.", MODEL_V } };
+enum { NAME = 80 };
 
-enum { N_KEPT = 3, NAME = 80 };
+/* Everything of a model that a checkpoint keeps, each with where it lies. */
+struct kept {
+    char name[NAME];
+    int dims;
+    struct view view;
+};
+
+struct keeping {
+    struct backend *be;
+    struct kept *kept;
+    int n;
+    float *room; /* for the largest */
+};
+
+static void keep(struct keeping *k, const char *prefix, const struct slot *slot, int dims,
+                 struct view view)
+{
+    struct kept *kept = &k->kept[k->n++];
+    snprintf(kept->name, NAME, "%s%s", prefix, slot->name);
+    kept->dims = dims;
+    kept->view = view;
+}
+
+static void keep_slots(struct keeping *k, const struct model *model, const char *prefix,
+                       enum model_block which)
+{
+    for (int i = 0; i < model->layout.n_slots; i++) {
+        const struct slot *slot = &model->layout.slot[i];
+        keep(k, prefix, slot, slot->dims, model_view(model, which, slot));
+    }
+}
+
+static void keep_adapters(struct keeping *k, const struct lora *lora, const char *a, const char *s,
+                          enum model_block which)
+{
+    for (int i = 0; i < lora->n; i++) {
+        const struct adapter *adapter = &lora->adapter[i];
+        keep(k, a, adapter->slot, 2, lora_a(lora, which, adapter));
+        keep(k, s, adapter->slot, 2, lora_s(lora, which, adapter));
+    }
+}
+
+static enum status keeping_open(struct keeping *k, const struct model *model, struct error *err)
+{
+    const struct lora *lora = model->lora;
+    size_t most = 1, n = 3 * (size_t)(model->layout.n_slots + 2 * (lora ? lora->n : 0));
+    *k = (struct keeping){ .be = model->be, .kept = calloc(n, sizeof *k->kept) };
+    if (!k->kept) abort();
+    keep_slots(k, model, "weights.", MODEL_WEIGHTS);
+    if (lora) {
+        keep_adapters(k, lora, "a.", "s.", MODEL_WEIGHTS);
+        keep_adapters(k, lora, "m.a.", "m.s.", MODEL_M);
+        keep_adapters(k, lora, "v.a.", "v.s.", MODEL_V);
+    } else {
+        keep_slots(k, model, "m.", MODEL_M);
+        keep_slots(k, model, "v.", MODEL_V);
+    }
+    for (int i = 0; i < k->n; i++) {
+        size_t size = (size_t)k->kept[i].view.rows * (size_t)k->kept[i].view.cols;
+        most = size > most ? size : most;
+    }
+    k->room = malloc(most * sizeof *k->room);
+    return k->room ? OK : fail(err, E_MEMORY, "no memory for the largest tensor");
+}
+
+static void keeping_close(struct keeping *k)
+{
+    free(k->kept);
+    free(k->room);
+}
+
+/* ---- writing ------------------------------------------------------------------------- */
 
 struct source {
     const struct checkpoint *cp;
-    struct model *model;
-    float *room;
+    struct keeping *keeping;
 };
-
-static size_t largest_slot(const struct layout *layout)
-{
-    size_t most = 1;
-    for (int i = 0; i < layout->n_slots; i++) {
-        size_t n = (size_t)layout->slot[i].rows * (size_t)layout->slot[i].cols;
-        most = n > most ? n : most;
-    }
-    return most;
-}
 
 static const void *tensor_bytes(void *user, const struct tensor *t)
 {
     struct source *s = user;
+    struct keeping *k = s->keeping;
     if (!strcmp(t->name, "scores")) return s->cp->scores;
-    for (int k = 0; k < N_KEPT; k++) {
-        size_t n = strlen(kept[k].prefix);
-        if (strncmp(t->name, kept[k].prefix, n)) continue;
-        model_read(s->model, kept[k].block, layout_find(&s->model->layout, t->name + n), s->room);
-        return s->room;
-    }
-    abort();
+    int i = 0;
+    while (strcmp(k->kept[i].name, t->name)) i++;
+    k->be->download(k->be, k->room, k->kept[i].view);
+    return k->room;
 }
 
-static int list_tensors(struct tensor *tensor, char (*name)[NAME], const struct checkpoint *cp,
-                        const struct layout *layout)
+static void list_tensors(struct tensor *tensor, const struct keeping *k,
+                         const struct checkpoint *cp)
 {
-    int n = 0;
-    for (int k = 0; k < N_KEPT; k++)
-        for (int i = 0; i < layout->n_slots; i++, n++) {
-            const struct slot *slot = &layout->slot[i];
-            snprintf(name[n], NAME, "%s%s", kept[k].prefix, slot->name);
-            tensor[n] = (struct tensor){ .name = name[n], .type = TENSOR_F32, .rank = slot->dims };
-            tensor[n].dim[0] = slot->dims == 2 ? slot->rows : slot->cols;
-            tensor[n].dim[1] = slot->dims == 2 ? slot->cols : 0;
-        }
-    tensor[n++] =
+    for (int i = 0; i < k->n; i++) {
+        const struct kept *kept = &k->kept[i];
+        tensor[i] = (struct tensor){ .name = kept->name, .type = TENSOR_F32, .rank = kept->dims };
+        tensor[i].dim[0] = kept->dims == 2 ? kept->view.rows : kept->view.cols;
+        tensor[i].dim[1] = kept->dims == 2 ? kept->view.cols : 0;
+    }
+    tensor[k->n] =
         (struct tensor){ .name = "scores", .type = TENSOR_F64, .rank = 1, .dim = { cp->n_scores } };
-    return n;
 }
 
 enum status checkpoint_write_tensors(const struct checkpoint *cp, struct model *model,
                                      const char *dir, struct error *err)
 {
-    const struct layout *layout = &model->layout;
     char path[PATH_ROOM], sha256[HASH_HEX];
-    size_t room = (size_t)layout->n_slots * N_KEPT + 1;
+    struct keeping k;
     TRY(path_join(path, dir, "tensors.safetensors", err));
-    struct tensor *tensor = calloc(room, sizeof *tensor);
-    char(*name)[NAME] = calloc(room, sizeof *name);
-    struct source source = { cp, model, malloc(largest_slot(layout) * sizeof(float)) };
-    if (!tensor || !name) abort();
-    int n = list_tensors(tensor, name, cp, layout);
-    if (!source.room)
-        fail(err, E_MEMORY, "no memory to write the largest tensor");
-    else
-        safetensors_write(path, tensor, n, NULL, &(struct tensor_source){ &source, tensor_bytes },
-                          sha256, err);
-    free(source.room);
-    free(tensor);
-    free(name);
+    if (!keeping_open(&k, model, err)) {
+        struct tensor *tensor = calloc((size_t)k.n + 1, sizeof *tensor);
+        struct source source = { cp, &k };
+        if (!tensor) abort();
+        list_tensors(tensor, &k, cp);
+        safetensors_write(path, tensor, k.n + 1, NULL,
+                          &(struct tensor_source){ &source, tensor_bytes }, sha256, err);
+        free(tensor);
+    }
+    keeping_close(&k);
     return err->status;
 }
 
@@ -92,31 +139,26 @@ static enum status open_tensors(struct safetensors **st, const struct checkpoint
     return safetensors_open(st, path, err);
 }
 
-static enum status read_slot(struct safetensors *st, struct model *model, const struct slot *slot,
-                             const struct kept *k, float *room, struct error *err)
+static enum status read_kept(struct safetensors *st, struct keeping *k, const struct kept *kept,
+                             struct error *err)
 {
-    char name[NAME];
-    snprintf(name, sizeof name, "%s%s", k->prefix, slot->name);
-    const struct tensor *t = safetensors_need(st, name, err);
+    const struct tensor *t = safetensors_need(st, kept->name, err);
     if (!t) return err->status;
-    TRY(tensor_expect(t, slot->dims == 2 ? slot->rows : 0, slot->cols, err));
-    TRY(tensor_floats(t, room, err));
-    model_write(model, k->block, slot, room);
+    TRY(tensor_expect(t, kept->dims == 2 ? kept->view.rows : 0, kept->view.cols, err));
+    TRY(tensor_floats(t, k->room, err));
+    k->be->upload(k->be, kept->view, k->room);
     return OK;
 }
 
 enum status checkpoint_read_model(const struct checkpoint *cp, struct model *model,
                                   struct error *err)
 {
-    const struct layout *layout = &model->layout;
     struct safetensors *st;
+    struct keeping k;
     TRY(open_tensors(&st, cp, err));
-    float *room = malloc(largest_slot(layout) * sizeof *room);
-    if (!room) fail(err, E_MEMORY, "no memory to read the largest tensor");
-    for (int k = 0; k < N_KEPT; k++)
-        for (int i = 0; i < layout->n_slots && !err->status; i++)
-            read_slot(st, model, &layout->slot[i], &kept[k], room, err);
-    free(room);
+    keeping_open(&k, model, err);
+    for (int i = 0; i < k.n && !err->status; i++) read_kept(st, &k, &k.kept[i], err);
+    keeping_close(&k);
     safetensors_close(st);
     return err->status ? fail_in(err, "%.200s", cp->path) : OK;
 }

@@ -4,7 +4,7 @@
 #include "search/base/rng.h"
 
 /* FNV-1a: the name decides which numbers a tensor gets, not its place in a table. */
-static uint64_t name_key(const char *name)
+uint64_t init_key(const char *name)
 {
     uint64_t key = 0xcbf29ce484222325u;
     for (; *name; name++) key = (key ^ (unsigned char)*name) * 0x100000001b3u;
@@ -39,7 +39,7 @@ static void fill_row(const struct slot *slot, int r, double std, uint64_t key, f
 
 void init_slot(const struct layout *layout, const struct slot *slot, uint64_t seed, float *to)
 {
-    uint64_t key = rng_mix(seed, name_key(slot->name));
+    uint64_t key = rng_mix(seed, init_key(slot->name));
     double std = deviation(&layout->current, slot->kind);
     bool gain = slot->kind == SLOT_ATTN_NORM || slot->kind == SLOT_FFN_NORM ||
                 slot->kind == SLOT_FINAL_NORM;

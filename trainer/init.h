@@ -13,6 +13,9 @@
  * Element (r, c) of a tensor is a function of seed, tensor name, r and c alone:
  * it depends on no other tensor, no thread and no order.
  */
+/* What decides which numbers a tensor of that name gets. */
+uint64_t init_key(const char *name);
+
 void init_slot(const struct layout *layout, const struct slot *slot, uint64_t seed, float *to);
 
 #endif

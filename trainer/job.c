@@ -80,6 +80,44 @@ static void read_teacher(struct job_teacher *teacher, struct field *job)
 
 /* ---- how --------------------------------------------------------------------------------- */
 
+static int target_of(const char *name)
+{
+    int i = 0;
+    while (lora_targets[i] && strcmp(name, lora_targets[i])) i++;
+    return i;
+}
+
+static void read_lora(struct lora_options *lora, struct field *recipe)
+{
+    struct field f, targets;
+    if (!field_object(recipe, "lora", &f)) return;
+    lora->rank = (int)field_int(&f, "rank", 1, LORA_MAX_RANK);
+    lora->alpha = field_double_or(&f, "alpha", 1e-6, 1e6, 2.0 * lora->rank);
+    if (!field_has(&f, "targets")) lora->targets = (1u << LORA_TARGETS) - 1;
+    size_t n = field_array(&f, "targets", LORA_TARGETS, &targets);
+    for (size_t i = 0; i < n; i++) {
+        const char *name = field_item_string(&targets, i, 8);
+        int target = name ? target_of(name) : LORA_TARGETS;
+        if (target == LORA_TARGETS)
+            field_fail(&f, "targets", "takes q, k, v, o, gate, up and down");
+        else
+            lora->targets |= 1u << target;
+    }
+    if (!lora->targets) field_fail(&f, "targets", "is empty");
+    field_end(&f);
+}
+
+static void check_lora(const struct job *job, struct field *root)
+{
+    if (!job->recipe.lora.rank) return;
+    if (job->kind == JOB_SEARCH)
+        field_fail(root, "recipe",
+                   "lora is for kind train: recover a snapshot of the search with a job of its own");
+    else if (job->model.has_shape)
+        field_fail(root, "model", "has random weights, which lora would leave as they are; name a "
+                                  "path");
+}
+
 static void read_recipe(struct recipe *r, struct field *job)
 {
     struct field f;
@@ -98,6 +136,7 @@ static void read_recipe(struct recipe *r, struct field *job)
     r->optim.epsilon = field_double_or(&f, "epsilon", 1e-30, 1, 1e-8);
     r->optim.clip_norm = field_double_or(&f, "clip_norm", 0, 1e9, 1);
     r->recompute = field_bool_or(&f, "recompute", false);
+    read_lora(&r->lora, &f);
     field_end(&f);
 }
 
@@ -138,6 +177,7 @@ static void read_training(struct job *job, struct field *root)
     read_recipe(&job->recipe, root);
     read_every(job, root);
     check_sizes(job, root);
+    check_lora(job, root);
     bool search = job->kind == JOB_SEARCH;
     if (open_object(root, "budget", &f)) {
         job->budget_tokens = field_int(&f, "tokens", search ? 0 : 1, INT64_C(1) << 50);

@@ -10,6 +10,7 @@
 #include "trainer/formats/file.h"
 #include "trainer/job_evaluate.h"
 #include "trainer/job_export.h"
+#include "trainer/lora.h"
 #include "trainer/optim.h"
 
 /*
@@ -30,7 +31,12 @@
  *                 "learning_rate": 1e-3, "schedule": "wsd", "warmup_steps": 20,
  *                 "decay_fraction": 0.2, "min_lr_ratio": 0, "weight_decay": 0.1,
  *                 "beta1": 0.9, "beta2": 0.95, "epsilon": 1e-8, "clip_norm": 1.0,
- *                 "recompute": false},
+ *                 "recompute": false,
+                 "lora": {"rank": 8, "alpha": 16, "targets": ["q", "down", ...]}},
+                                     none by default; kind train with model/path only: adapters
+                                     of these matrices (all seven) are trained in place of the
+                                     weights and added to them at the end (lora.h). alpha is
+                                     twice the rank when left out
  *      "teacher": {"path": "/folder", "weight": 0.5, "temperature": 2},   may be left out: what
  *                                     the model learns from besides the text (struct distill)
  *      "budget": {"tokens": N,        rounded up to whole steps; of a search: for the
@@ -76,6 +82,7 @@ struct recipe {
     int batch_size, sequence_length, grad_accum;
     struct lr_schedule lr; /* total_steps is set by whoever knows them */
     struct optim_options optim;
+    struct lora_options lora;
     bool recompute;
 };
 

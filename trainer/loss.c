@@ -1,21 +1,28 @@
 #include "trainer/loss.h"
 
+#include "trainer/maps.h"
+
 static const struct slot *head_slot(const struct model *model)
 {
     bool tied = model_shape(model)->tie_word_embeddings;
     return layout_slot(&model->layout, tied ? SLOT_EMBED : SLOT_HEAD, -1);
 }
 
-static struct view final_gain(const struct model *model, enum model_block which)
+static const struct slot *final_slot(const struct model *model)
 {
-    return model_view(model, which, layout_slot(&model->layout, SLOT_FINAL_NORM, -1));
+    return layout_slot(&model->layout, SLOT_FINAL_NORM, -1);
+}
+
+static struct view final_gain(const struct model *model)
+{
+    return model_view(model, MODEL_WEIGHTS, final_slot(model));
 }
 
 static void final_norm(struct model *model)
 {
     struct activations *at = model->at;
     model->be->rmsnorm_forward(model->be, at->norm, at->rstd_last, at->last,
-                               final_gain(model, MODEL_WEIGHTS), model_shape(model)->norm_eps);
+                               final_gain(model), model_shape(model)->norm_eps);
     model_show(model, PLACE_STREAM, model_shape(model)->n_layers, at->last);
     model_show(model, PLACE_NORM, 2 * model_shape(model)->n_layers, at->norm);
 }
@@ -56,10 +63,11 @@ static void chunk_backward(struct model *model, struct view d_logits, int from, 
     struct activations *at = model->at;
     struct projection head = { .out = d_logits,
                                .weight = model_view(model, MODEL_WEIGHTS, head_slot(model)) };
-    struct projection d_head = { .out = d_logits,
-                                 .weight = model_view(model, MODEL_GRADS, head_slot(model)) };
     model->be->linear_backward_input(model->be, view_rows(at->d_norm, from, d_logits.rows), &head,
                                      1);
+    if (model->lora) return;
+    struct projection d_head = { .out = d_logits,
+                                 .weight = model_view(model, MODEL_GRADS, head_slot(model)) };
     model->be->linear_backward_weight(model->be, &d_head, 1,
                                       view_rows(at->norm, from, d_logits.rows), add || from);
 }
@@ -91,8 +99,8 @@ void loss_backward(struct model *model, double scale, bool add)
         chunk_backward(model, logits, from, add);
     }
     be->zero(be, at->d_x);
-    be->rmsnorm_backward(be, at->d_x, final_gain(model, MODEL_GRADS), (struct view){ 0 },
-                         at->d_norm, at->last, final_gain(model, MODEL_WEIGHTS), at->rstd_last,
+    be->rmsnorm_backward(be, at->d_x, maps_gain_gradient(model, final_slot(model)), (struct view){ 0 },
+                         at->d_norm, at->last, final_gain(model), at->rstd_last,
                          add);
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include "trainer/activations.h"
 #include "trainer/init.h"
+#include "trainer/lora.h"
 #include "trainer/rope.h"
 
 enum { MAX_BATCH = 65536, MAX_SEQUENCE = 1 << 20, MAX_ROWS = 1 << 26 };
@@ -36,7 +37,7 @@ static void count_bytes(struct model *model, struct activations_sizes sizes)
 {
     const int *element = model->be->element_bytes;
     size_t n = model->layout.n_floats;
-    bool train = model->options.train;
+    bool train = model->options.train == MODEL_TRAIN;
     struct model_bytes *b = &model->bytes;
     b->weights = n * (size_t)element[BLOCK_WEIGHTS];
     b->grads = train ? n * (size_t)element[BLOCK_GRADS] : 0;
@@ -74,7 +75,7 @@ static enum status allocate(struct model *model, struct activations_sizes sizes,
     static const enum block_use use[MODEL_BLOCKS] = { BLOCK_WEIGHTS, BLOCK_GRADS, BLOCK_MOMENTS,
                                                       BLOCK_MOMENTS };
     struct backend *be = model->be;
-    for (int i = 0; i < (model->options.train ? MODEL_BLOCKS : 1); i++)
+    for (int i = 0; i < (model->options.train == MODEL_TRAIN ? MODEL_BLOCKS : 1); i++)
         TRY(be->alloc(be, use[i], model->layout.n_floats, &model->block[i], err));
     TRY(be->alloc(be, BLOCK_ACTIVATIONS, sizes.activations, &model->activations, err));
     TRY(be->alloc(be, BLOCK_FLOATS, sizes.floats, &model->floats, err));
@@ -143,6 +144,7 @@ enum status model_open(struct model **out, struct backend *be, const struct shap
 void model_close(struct model *model)
 {
     if (!model) return;
+    lora_close(model->lora, model->be);
     struct block *others[] = { model->activations, model->floats, model->ids };
     for (int i = 0; i < MODEL_BLOCKS; i++)
         if (model->block[i]) model->be->release(model->be, model->block[i]);
@@ -196,7 +198,7 @@ void model_init(struct model *model, uint64_t seed)
         const struct slot *slot = &model->layout.slot[i];
         float *values = calloc((size_t)slot->rows * (size_t)slot->cols, sizeof *values);
         if (!values) abort();
-        for (int which = MODEL_M; model->options.train && which <= MODEL_V; which++)
+        for (int which = MODEL_M; model->options.train == MODEL_TRAIN && which <= MODEL_V; which++)
             model_write(model, (enum model_block)which, slot, values);
         init_slot(&model->layout, slot, seed, values);
         model_write(model, MODEL_WEIGHTS, slot, values);

@@ -23,9 +23,15 @@
  * The capacity (layout.h) fixes what is allocated, the current shape what is
  * computed. Fields may be read by anybody; surgery and the functions here write.
  */
+enum model_use {
+    MODEL_FORWARD,
+    MODEL_TRAIN, /* gradients, moments and activations to go back with */
+    MODEL_ADAPT  /* only activations to go back with; what is trained comes beside (lora.h) */
+};
+
 struct model_options {
     int batch_size, sequence_length; /* the most a call may bring */
-    bool train;                      /* gradients, moments and activations to go back with */
+    enum model_use train;
     bool recompute; /* keep only each layer's input and compute the rest twice: about a third more
                        work for a fraction of the activations. Same bits either way. */
 };
@@ -61,6 +67,7 @@ struct model {
     bool share; /* model_gradient sums the gradients of all ranks (ranks.h); set for the last
                    micro-batch of a step */
     struct packed *packed;           /* NULL unless a packed.h is open on the model */
+    struct lora *lora;               /* NULL: no adapters (lora.h) */
     const struct observer *observer; /* NULL: nobody; borrowed. Forward only, remaking not */
 };
 

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include "trainer/activations.h"
 #include "trainer/block.h"
+#include "trainer/lora.h"
 #include "trainer/loss.h"
 
 /* Running a model: forward, backward, loss. */
@@ -47,10 +48,18 @@ static void share(struct model *model, int layer)
 {
     const struct layout *layout = &model->layout;
     int n = layout->current.n_layers;
-    if (!model->share) return;
+    if (!model->share || model->lora) return;
     size_t from = layer < 0 ? 0 : layout_layer_at(layout, layer);
     size_t to = layer < n ? layout_layer_at(layout, layer + 1) : layout->n_floats;
     model->be->share_begin(model->be, model->block[MODEL_GRADS], from, to - from);
+}
+
+static void share_adapters(struct model *model)
+{
+    struct backend *be = model->be;
+    if (!model->share) return;
+    be->share_begin(be, model->lora->block[MODEL_GRADS], 0, model->lora->n_floats);
+    be->share_finish(be);
 }
 
 static void backward(struct model *model, bool add)
@@ -64,13 +73,17 @@ static void backward(struct model *model, bool add)
         block_backward(model, l, add);
         share(model, l);
     }
+    model->observer = observer;
+    if (model->lora) {
+        share_adapters(model);
+        return;
+    }
     /* a tied table was written by the LM head already */
     if (!add && !model_shape(model)->tie_word_embeddings) model->be->zero(model->be, d_table);
     model->be->embed_backward(model->be, d_table, at->d_x, at->ids);
     share(model, -1);
     share(model, model_shape(model)->n_layers);
     if (model->share) model->be->share_finish(model->be);
-    model->observer = observer;
 }
 
 /* Added in the order of the rows, in double: the same on every backend. */
@@ -95,7 +108,7 @@ double model_loss(struct model *model, const struct model_batch *batch, int64_t 
 double model_gradient(struct model *model, const struct model_batch *batch, double loss_scale,
                       bool add)
 {
-    assert(model->options.train);
+    assert(model->options.train == MODEL_TRAIN || model->lora);
     if (model->teacher) {
         begin(model->teacher, batch);
         forward(model->teacher);

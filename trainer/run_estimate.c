@@ -23,6 +23,15 @@ static enum status source_of(const struct job *job, struct shape *out, struct er
     return OK;
 }
 
+static void add_bytes(struct model_bytes *to, const struct model_bytes *more)
+{
+    to->weights += more->weights;
+    to->grads += more->grads;
+    to->moments += more->moments;
+    to->activations += more->activations;
+    to->total += more->total;
+}
+
 /* Adds what the teacher takes, if there is one. */
 static enum status measure_teacher(const struct job *job, const struct backend *be,
                                    struct model_bytes *bytes, struct error *err)
@@ -34,9 +43,7 @@ static enum status measure_teacher(const struct job *job, const struct backend *
     if (!*job->teacher.path) return OK;
     if (shape_at(job->teacher.path, &shape, err)) return fail_in(err, "teacher/path");
     TRY(model_measure(&more, be, &shape, &options, err));
-    bytes->weights += more.weights;
-    bytes->activations += more.activations;
-    bytes->total += more.total;
+    add_bytes(bytes, &more);
     return OK;
 }
 
@@ -59,9 +66,15 @@ static enum status measure(const struct job *job, const struct shape *source,
 {
     struct backend *be;
     const struct recipe *r = &job->recipe;
-    struct model_options options = { r->batch_size, r->sequence_length, true, r->recompute };
+    enum model_use use = r->lora.rank ? MODEL_ADAPT : MODEL_TRAIN;
+    struct model_options options = { r->batch_size, r->sequence_length, use, r->recompute };
+    struct model_bytes more;
     TRY(backend_open(&be, job->backend, job->threads, err));
-    if (!model_measure(bytes, be, source, &options, err)) measure_teacher(job, be, bytes, err);
+    model_measure(bytes, be, source, &options, err);
+    if (!err->status && r->lora.rank &&
+        !lora_measure(&more, be, source, &options, &r->lora, err))
+        add_bytes(bytes, &more);
+    if (!err->status) measure_teacher(job, be, bytes, err);
     backend_close(be);
     return err->status;
 }

@@ -90,13 +90,14 @@ static enum status allocate_search(struct training *t, struct error *err)
 static enum status allocate(struct training *t, const struct shape *current, struct error *err)
 {
     const struct recipe *r = &t->job->recipe;
-    struct model_options options = { r->batch_size / ranks_size(), r->sequence_length, true,
-                                     r->recompute };
+    struct model_options options = { r->batch_size / ranks_size(), r->sequence_length,
+                                     r->lora.rank ? MODEL_ADAPT : MODEL_TRAIN, r->recompute };
     size_t n = (size_t)r->batch_size * (size_t)r->sequence_length;
     t->ids = calloc(n, sizeof *t->ids);
     t->targets = calloc(n, sizeof *t->targets);
     if (!t->ids || !t->targets) return fail(err, E_MEMORY, "no memory for a batch of %zu ids", n);
     TRY(model_open(&t->model, t->be, &t->source, current, &options, err));
+    if (r->lora.rank) TRY(lora_attach(t->model, &r->lora, err));
     return training_is_search(t) ? allocate_search(t, err) : OK;
 }
 
@@ -117,6 +118,7 @@ static enum status open_teacher(struct training *t, struct error *err)
 static enum status start_fresh(struct training *t, struct weights *weights, struct error *err)
 {
     TRY(allocate(t, &t->source, err));
+    if (t->model->lora) lora_init(t->model, t->job->seed);
     if (weights) return model_folder_read(t->model, weights, err);
     model_init(t->model, t->job->seed);
     return OK;

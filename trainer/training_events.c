@@ -14,14 +14,15 @@ static int64_t now_ns(void)
 
 void training_tell_start(struct training *t)
 {
-    size_t teacher = t->teacher ? t->teacher->bytes.total : 0;
+    size_t beside = t->teacher ? t->teacher->bytes.total : 0;
+    if (t->model->lora) beside += t->model->lora->bytes.total;
     struct emit *e = event_begin(t->events, "start");
     emit_kv_string(e, "job_id", t->job->id);
     emit_kv_string(e, "kind", job_kind_names[t->job->kind]);
     emit_kv_string(e, "backend", t->be->name);
     emit_kv_int(e, "threads", t->job->threads);
     emit_kv_int(e, "params", shape_params(model_shape(t->model)));
-    emit_kv_int(e, "bytes", (int64_t)(t->model->bytes.total + teacher));
+    emit_kv_int(e, "bytes", (int64_t)(t->model->bytes.total + beside));
     emit_kv_int(e, "tokens_planned", t->total_steps * recipe_tokens_per_step(&t->job->recipe));
     emit_kv_int(e, "steps_planned", t->total_steps);
     emit_key(e, "resumed_from_step");

@@ -50,7 +50,10 @@ static enum status learn(struct training *t, bool counts, double *loss, struct e
         collector_look(collector, &t->search, &batch);
     }
     t->last_lr = lr_at(&t->lr, t->step + 1);
-    t->grad_norm = optim_step(t->model, &t->job->recipe.optim, t->last_lr, t->step + 1, saliency);
+    const struct optim_options *optim = &t->job->recipe.optim;
+    t->grad_norm = t->model->lora
+                       ? lora_step(t->model, optim, t->last_lr, t->step + 1)
+                       : optim_step(t->model, optim, t->last_lr, t->step + 1, saliency);
     if (saliency) saliency_collect(saliency, &t->scores);
     return OK;
 }
@@ -205,6 +208,7 @@ enum status training_finish(struct training *t, struct error *err)
     char sha256[HASH_HEX];
     TRY(training_validate(t, false, err));
     TRY(training_save(t, err));
+    if (t->model->lora) lora_merge(t->model);
     TRY(training_export(t, "result", sha256, err));
     training_tell_done(t, "result");
     return OK;

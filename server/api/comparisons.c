@@ -133,6 +133,7 @@ static enum status read_body(struct brief *b, struct field *body)
         field_fail(body, "budget", "is missing: {\"tokens\": how many every arm trains on}");
     }
     training_read(&b->training, body, false);
+    training_refuse_lora(&b->training, body, "is for runs with init inherit");
     return field_end(body);
 }
 

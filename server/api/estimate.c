@@ -14,6 +14,17 @@ struct estimate {
     double flops;
 };
 
+/* Of all seven matrices of a layer. */
+static int64_t adapter_params(const struct shape *shape, int64_t rank)
+{
+    int64_t sum = 0, c = shape->hidden_size, h = shape->head_dim;
+    for (int l = 0; l < shape->n_layers; l++) {
+        const struct layer_shape *layer = &shape->layer[l];
+        sum += 7 * c + h * (2 * layer->q_heads + 2 * layer->kv_heads) + 3 * (int64_t)layer->ffn;
+    }
+    return rank * sum;
+}
+
 int64_t estimate_memory(const struct shape *shape, const struct recipe *r)
 {
     int64_t rows = r->batch_size * r->sequence_length, floats = 0, h = shape->head_dim;
@@ -24,7 +35,9 @@ int64_t estimate_memory(const struct shape *shape, const struct recipe *r)
         floats += (int64_t)layer->q_heads * r->sequence_length; /* attention weights */
     }
     floats += 2 * (int64_t)shape->vocab_size + 4 * (int64_t)shape->hidden_size;
-    return 16 * shape_params(shape) + 4 * rows * floats;
+    int64_t weights = r->lora.rank ? 4 : 16; /* bytes: no gradients and moments of frozen ones */
+    return weights * shape_params(shape) + 16 * adapter_params(shape, r->lora.rank) +
+           4 * rows * floats;
 }
 
 static void got_rate(struct ask *ask, const PGresult *rows)

@@ -1,8 +1,13 @@
 #include "server/api/recipe.h"
 
+#include <string.h>
+
 const char *const recipe_schedules[] = { "wsd", "cosine", NULL };
 const char *const training_backends[] = { "cpu", "ref", "cuda", NULL };
 
+const char *const lora_targets[] = { "q", "k", "v", "o", "gate", "up", "down", NULL };
+
+enum { LORA_TARGETS = 7, LORA_NAME = 8, MAX_RANK = 1024 };
 enum { MAX_BATCH = 65536, MAX_SEQUENCE = 131072, MAX_THREADS = 1024 };
 enum { MAX_STEPS = 1000000000 };
 
@@ -29,6 +34,37 @@ void training_init(struct training *training, int threads)
     };
 }
 
+static unsigned target_bit(const char *name)
+{
+    int i = 0;
+    while (lora_targets[i] && strcmp(name, lora_targets[i])) i++;
+    return lora_targets[i] ? 1u << i : 0;
+}
+
+static void read_targets(struct lora *lora, struct field *f)
+{
+    struct field targets;
+    lora->targets = field_has(f, "targets") ? 0 : (1u << LORA_TARGETS) - 1;
+    size_t n = field_array(f, "targets", LORA_TARGETS, &targets);
+    for (size_t i = 0; i < n; i++) {
+        const char *name = field_item_string(&targets, i, LORA_NAME);
+        unsigned bit = name ? target_bit(name) : 0;
+        if (!bit) field_fail(f, "targets", "takes q, k, v, o, gate, up and down");
+        lora->targets |= bit;
+    }
+    if (!lora->targets) field_fail(f, "targets", "is empty");
+}
+
+static void read_lora(struct lora *lora, struct field *recipe)
+{
+    struct field f;
+    if (!field_object(recipe, "lora", &f)) return;
+    lora->rank = field_int(&f, "rank", 1, MAX_RANK);
+    lora->alpha = field_double_or(&f, "alpha", 1e-6, 1e6, 2.0 * (double)lora->rank);
+    read_targets(lora, &f);
+    field_end(&f);
+}
+
 static void read_recipe(struct recipe *r, struct field *f)
 {
     r->batch_size = field_int_or(f, "batch_size", 1, MAX_BATCH, r->batch_size);
@@ -45,7 +81,14 @@ static void read_recipe(struct recipe *r, struct field *f)
     r->epsilon = field_double_or(f, "epsilon", 1e-16, 1, r->epsilon);
     r->clip_norm = field_double_or(f, "clip_norm", 0, 1e9, r->clip_norm);
     r->recompute = field_bool_or(f, "recompute", r->recompute);
+    read_lora(&r->lora, f);
     field_end(f);
+}
+
+void training_refuse_lora(const struct training *t, struct field *body, const char *why)
+{
+    struct field f;
+    if (t->recipe.lora.rank && field_object(body, "recipe", &f)) field_fail(&f, "lora", "%s", why);
 }
 
 enum status recipe_inherit(struct recipe *recipe, const char *json, size_t len, struct error *err)
@@ -80,6 +123,18 @@ void training_read(struct training *t, struct field *body, bool with_seed)
     if (with_seed) t->seed = field_int_or(body, "seed", 0, INT64_C(9007199254740991), t->seed);
 }
 
+static void emit_lora(const struct lora *lora, struct emit *e)
+{
+    if (!lora->rank) return;
+    emit_key(e, "lora"), emit_begin(e, '{');
+    emit_kv_int(e, "rank", lora->rank);
+    emit_kv_double(e, "alpha", lora->alpha);
+    emit_key(e, "targets"), emit_begin(e, '[');
+    for (int i = 0; i < LORA_TARGETS; i++)
+        if (lora->targets >> i & 1) emit_string(e, lora_targets[i]);
+    emit_end(e), emit_end(e);
+}
+
 static void emit_recipe(const struct recipe *r, struct emit *e)
 {
     emit_begin(e, '{');
@@ -97,6 +152,7 @@ static void emit_recipe(const struct recipe *r, struct emit *e)
     emit_kv_double(e, "epsilon", r->epsilon);
     emit_kv_double(e, "clip_norm", r->clip_norm);
     emit_kv_bool(e, "recompute", r->recompute);
+    emit_lora(&r->lora, e);
     emit_end(e);
 }
 

@@ -10,7 +10,9 @@
  *     "recipe": {"batch_size": 16, "sequence_length": 128, "grad_accum": 1, "learning_rate": 1e-3,
  *                "schedule": "wsd", "warmup_steps": 20, "decay_fraction": 0.2, "min_lr_ratio": 0,
  *                "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "epsilon": 1e-8,
- *                "clip_norm": 1.0, "recompute": false},
+ *                "clip_norm": 1.0, "recompute": false,
+ *                "lora": {"rank": 8, "alpha": 16, "targets": ["q", "down"]}},   runs that inherit
+ *                                only, none by default; alpha twice the rank, all seven targets
  *     "validation": {"every_steps": 100, "tokens": 16384},
  *     "checkpoint": {"every_steps": 200, "keep": 2},
  *     "backend": "cpu", "threads": 2, "seed": 1, "priority": 0
@@ -25,6 +27,11 @@ struct recipe {
     double weight_decay, beta1, beta2, epsilon, clip_norm;
     int schedule; /* index of recipe_schedules */
     bool recompute;
+    struct lora {
+        int64_t rank; /* 0: none */
+        double alpha;
+        unsigned targets; /* bit i: lora_targets[i] */
+    } lora;
 };
 
 struct training {
@@ -38,11 +45,16 @@ struct training {
 extern const char *const recipe_schedules[];  /* "wsd", "cosine", NULL */
 extern const char *const training_backends[]; /* "cpu", "ref", "cuda", NULL */
 
+extern const char *const lora_targets[];      /* "q", "k", "v", "o", "gate", "up", "down", NULL */
+
 void training_init(struct training *training, int threads);
 
 /* Reads what a body says over what `training` holds; `with_seed` false leaves "seed" to the
  * caller. Failures are recorded in the field's error. */
 void training_read(struct training *training, struct field *body, bool with_seed);
+
+/* Fails at /recipe/lora when the recipe has it: `why` says what it does not go with. */
+void training_refuse_lora(const struct training *training, struct field *body, const char *why);
 
 /* The values of a stored recipe become the defaults. */
 enum status recipe_inherit(struct recipe *recipe, const char *json, size_t len, struct error *err);

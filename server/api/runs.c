@@ -123,6 +123,8 @@ static enum status read_all(struct brief *b, struct field *body)
 {
     read_who(b, body);
     training_read(&b->run.training, body, true);
+    if (b->run.init == 1)
+        training_refuse_lora(&b->run.training, body, "trains beside given weights: init inherit");
     return field_end(body);
 }
 

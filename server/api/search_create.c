@@ -95,6 +95,8 @@ static enum status read_body(struct brief *b, struct field *body)
     read_source(b, body);
     read_options(b, body);
     training_read(&b->training, body, true);
+    training_refuse_lora(&b->training, body,
+                         "is for runs with init inherit, of an architecture that a search found");
     return field_end(body);
 }
 

@@ -84,6 +84,15 @@ static void test_refusals(void)
             "constant, wsd, cosine");
     refuses("{" TRAIN MODEL BUDGET ",\"recipe\":{\"batch_size\":65536,\"sequence_length\":131072}}",
             "/recipe", "2^26");
+    refuses("{" TRAIN MODEL BUDGET ",\"recipe\":{\"lora\":{}}}", "/recipe/lora/rank", "is missing");
+    refuses("{" TRAIN MODEL BUDGET ",\"recipe\":{\"lora\":{\"rank\":4,\"targets\":[\"w\"]}}}",
+            "/recipe/lora/targets", "takes q, k, v");
+    refuses("{" TRAIN MODEL BUDGET ",\"recipe\":{\"lora\":{\"rank\":4,\"targets\":[]}}}",
+            "/recipe/lora/targets", "is empty");
+    refuses("{" TRAIN BUDGET ",\"model\":{\"shape\":{\"hidden_size\":32,\"head_dim\":8,\"vocab_size\":"
+            "9,\"layers\":[{\"q_heads\":4,\"kv_heads\":2,\"ffn\":40}]}},\"recipe\":{\"lora\":{"
+            "\"rank\":4}}}",
+            "/model", "name a path");
     refuses("{" TRAIN MODEL BUDGET ",\"recipe\":7}", "/recipe", "not an object");
     refuses("{" TRAIN MODEL BUDGET ",\"search\":{}}", "/search", "not a known field");
     refuses("{" TRAIN MODEL "}", "/budget", "is missing");

@@ -51,6 +51,27 @@ static const char *mixed_job(const char *dir)
     return job;
 }
 
+/* Adapters beside the model that the training above made: their moments survive too. */
+static const char *lora_job(const char *dir)
+{
+    static char job[8192];
+    char model[256];
+    static const char tail[] = "\"warmup_steps\":4", lora[] = ",\"lora\":{\"rank\":3}";
+    snprintf(model, sizeof model, "{\"path\":\"%s/base/result\"}", world);
+    snprintf(job, sizeof job, "%s", small_job("train", dir, model, TRAIN));
+    char *at = strstr(job, tail) + strlen(tail);
+    memmove(at + strlen(lora), at, strlen(at) + 1);
+    memcpy(at, lora, strlen(lora));
+    return job;
+}
+
+static void make_base(void)
+{
+    char command[256];
+    snprintf(command, sizeof command, "mv %s/whole %s/base", world, world);
+    CHECK(!system(command), "%s", command);
+}
+
 int main(void)
 {
     world_make();
@@ -59,6 +80,9 @@ int main(void)
     kill_and_compare(search_job, 2);
     clear();
     kill_and_compare(train_job, 3);
+    make_base();
+    clear();
+    kill_and_compare(lora_job, 5);
     clear();
     make_two_domains();
     kill_and_compare(mixed_job, 4);
