@@ -128,6 +128,17 @@ def run_of_a_shape(lathed, dataset):
     assert run["architecture"] is None and run["loss"] > 0
 
 
+def adapted(lathed, at):
+    """Recovery through adapters: what is trained is small, what comes out is the whole model."""
+    asked = {"architecture": at["architecture"], "init": "inherit", "budget": {"tokens": 1024}, "threads": 1,
+             "recipe": {"lora": {"rank": 2, "targets": ["q", "down"]}}}
+    reply = lathed.ask("POST", "/v1/runs", {**asked, "init": "reinit"})
+    assert reply.status == 422 and "init inherit" in reply.body.decode(), reply.body
+    run = lathed.wait("/v1/runs/" + lathed.post("/v1/runs", asked)["id"])
+    assert run["state"] == "succeeded" and run["shape_hash"] == at["shape_hash"], run
+    assert run["recipe"]["lora"] == {"rank": 2, "alpha": 4, "targets": ["q", "down"]}, run["recipe"]
+
+
 def events_resume(lathed, search, events):
     """A client that comes back misses nothing and sees nothing twice."""
     again = []
@@ -150,6 +161,7 @@ if __name__ == "__main__":
         check_metrics(lathed, search)
         events_resume(lathed, search, events)
         compare(lathed, search, items[1])
+        adapted(lathed, items[1])
         run_of_a_shape(lathed, search["dataset"])
         assert lathed.get("/v1/jobs?kind=train&page_size=3")["items"][0]["kind"] == "train"
         assert lathed.get("/v1/workers")["items"][0]["alive"]
