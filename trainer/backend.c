@@ -8,6 +8,7 @@ static const struct {
 } backends[] = {
     { "ref", backend_ref },   { "cpu", backend_cpu },           { "cpu-blas", backend_cpu_blas },
     { "cuda", backend_cuda }, { "cuda-f32", backend_cuda_f32 },
+    { "cpu-bf16", backend_cpu_bf16 }, { "cpu-bf16-plain", backend_cpu_bf16_plain },
 };
 
 enum status backend_open(struct backend **out, const char *name, int threads, struct error *err)
@@ -16,7 +17,8 @@ enum status backend_open(struct backend **out, const char *name, int threads, st
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
         if (!strcmp(name, backends[i].name)) return backends[i].open(out, threads, err);
     return fail(err, E_INPUT,
-                "no backend is called '%s'; there are ref, cpu, cpu-blas, cuda and cuda-f32", name);
+                "no backend is called '%s'; there are ref, cpu, cpu-bf16, cpu-blas, cuda and cuda-f32",
+                name);
 }
 
 void backend_close(struct backend *be)

@@ -12,7 +12,9 @@
  *
  *     ref   plain loops with double sums: the meaning of every operation
  *     cpu   one OpenMP team for everything; matmuls by our own AVX-512 kernels, or by
- *           OpenBLAS where the processor has none. cpu-blas always takes OpenBLAS
+ *           OpenBLAS where the processor has none. cpu-blas always takes OpenBLAS.
+ *           cpu-bf16 rounds the operands of linear maps to bfloat16, where oneDNN or OpenBLAS
+ *           is fast at that; cpu-bf16-plain does the same anywhere, slowly, for checks
  *     cuda  linked in when built with LATHE_CUDA; otherwise backend_open says so.
  *           cuda-f32 is the same in float32 throughout, for checks
  *
@@ -209,6 +211,11 @@ struct backend {
     void (*distill)(struct backend *be, struct view losses, struct view logits, struct view teacher,
                     struct view targets, struct distill d, double scale);
 
+    /* cross_entropy with z * log^2(sum of exp(logits)) added to each loss that has a target, which
+     * keeps logits from drifting (PaLM, arXiv 2204.02311, 5). NULL in a backend that cannot. */
+    void (*z_cross_entropy)(struct backend *be, struct view losses, struct view logits,
+                            struct view targets, double z, double scale);
+
     /* Sum of squares of the gradients of all params. */
     double (*sum_squares)(struct backend *be, struct block *grads, const struct param *param,
                           int n_params);
@@ -233,6 +240,8 @@ void backend_close(struct backend *be); /* NULL is fine; every block must be rel
 enum status backend_ref(struct backend **out, int threads, struct error *err);
 enum status backend_cpu(struct backend **out, int threads, struct error *err);
 enum status backend_cpu_blas(struct backend **out, int threads, struct error *err);
+enum status backend_cpu_bf16(struct backend **out, int threads, struct error *err);
+enum status backend_cpu_bf16_plain(struct backend **out, int threads, struct error *err);
 enum status backend_cuda(struct backend **out, int threads, struct error *err);
 enum status backend_cuda_f32(struct backend **out, int threads, struct error *err);
 

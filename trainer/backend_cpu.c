@@ -40,6 +40,24 @@ static void cpu_close(struct backend *be)
     free(be);
 }
 
+/* Weights have room for their copy in bfloat16 beside them. */
+static enum status bf16_alloc(struct backend *be, enum block_use use, size_t n, struct block **out,
+                              struct error *err)
+{
+    const struct cpu *cpu = be->state;
+    TRY(cpu->alloc(be, use, n, out, err));
+    if (use != BLOCK_WEIGHTS) return OK;
+    size_t bytes = (*out)->n_bytes / 2;
+    if (bytes > host_bytes_available() || !((*out)->brief = malloc(bytes))) {
+        be->release(be, *out);
+        *out = NULL;
+        return fail(err, E_MEMORY, "%.2f GB asked for a bfloat16 copy of the weights",
+                    (double)bytes / 1e9);
+    }
+    (*out)->stale = true;
+    return OK;
+}
+
 static enum status open_with(struct backend **out, const char *name, const struct gemm *gemm,
                              int threads, struct error *err)
 {
@@ -67,10 +85,47 @@ static enum status open_with(struct backend **out, const char *name, const struc
     return OK;
 }
 
-enum status backend_cpu(struct backend **out, int threads, struct error *err)
+static const struct gemm *best_gemm(void)
 {
     const struct gemm *own = gemm_avx512();
-    return open_with(out, "cpu", own ? own : gemm_blas(), threads, err);
+    return own ? own : gemm_blas();
+}
+
+enum status backend_cpu(struct backend **out, int threads, struct error *err)
+{
+    return open_with(out, "cpu", best_gemm(), threads, err);
+}
+
+static enum status open_bf16(struct backend **out, const char *name,
+                             const struct brief_gemm *brief, int threads, struct error *err)
+{
+    TRY(open_with(out, name, best_gemm(), threads, err));
+    struct backend *be = *out;
+    struct cpu *cpu = be->state;
+    cpu->brief = brief;
+    cpu->alloc = be->alloc;
+    be->alloc = bf16_alloc;
+    be->element_bytes[BLOCK_WEIGHTS] += (int)sizeof(uint16_t);
+    cpu_bf16_functions(be);
+    return OK;
+}
+
+enum status backend_cpu_bf16(struct backend **out, int threads, struct error *err)
+{
+    const struct brief_gemm *brief = brief_gemm_onednn(threads);
+    if (!brief) brief = brief_gemm_sbgemm();
+    *out = NULL;
+    if (!brief)
+        return fail(err, E_MISSING,
+                    "bf16 on the CPU needs a processor with bfloat16 (AVX512_BF16 or AMX) and "
+                    "oneDNN, or an OpenBLAS with cblas_sbgemm; this machine or build lacks one: "
+                    "use precision float32");
+    return open_bf16(out, "cpu-bf16", brief, threads, err);
+}
+
+enum status backend_cpu_bf16_plain(struct backend **out, int threads, struct error *err)
+{
+    return open_bf16(out, "cpu-bf16-plain", brief_gemm_plain(), threads, err);
 }
 
 enum status backend_cpu_blas(struct backend **out, int threads, struct error *err)

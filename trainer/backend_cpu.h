@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include "trainer/backend.h"
+#include "trainer/backend_cpu_bf16.h"
 #include "trainer/backend_cpu_gemm.h"
 
 /*
@@ -19,6 +20,9 @@ enum { CPU_PARTS = 16, CPU_ROWS = 16 }; /* parts of a sum; rows taken at a time 
 
 struct cpu {
     const struct gemm *gemm;
+    const struct brief_gemm *brief; /* NULL: float32 throughout */
+    enum status (*alloc)(struct backend *be, enum block_use use, size_t n, struct block **out,
+                         struct error *err); /* without that copy */
     float *scratch;
     size_t scratch_floats;
     double *sums;
@@ -86,5 +90,6 @@ void cpu_layer_functions(struct backend *be); /* embed, rmsnorm, rope, swiglu */
 void cpu_attention_functions(struct backend *be);
 void cpu_spans_functions(struct backend *be);
 void cpu_step_functions(struct backend *be); /* cross-entropy, norm, adamw */
+void cpu_bf16_functions(struct backend *be); /* linear maps in place of cpu_linear_functions */
 
 #endif

@@ -3,22 +3,23 @@
 
 #include <math.h>
 
-static float cross_entropy_row(float *restrict logit, int V, int target, float scale)
+/* z: of z_cross_entropy, 0 without. */
+static float cross_entropy_row(float *restrict logit, int V, int target, float z, float scale)
 {
     float most = logit[0], sum = 0, hit = logit[target];
 #pragma omp simd reduction(max : most)
     for (int v = 0; v < V; v++) most = logit[v] > most ? logit[v] : most;
 #pragma omp simd reduction(+ : sum)
     for (int v = 0; v < V; v++) sum += logit[v] = cpu_exp(logit[v] - most);
-    float factor = scale / sum;
+    float log_sum = most + logf(sum), factor = scale / sum * (1 + 2 * z * log_sum);
     if (scale != 0)
         for (int v = 0; v < V; v++) logit[v] *= factor;
     logit[target] -= scale;
-    return most + logf(sum) - hit;
+    return log_sum - hit + z * log_sum * log_sum;
 }
 
-static void cross_entropy(struct backend *be, struct view losses, struct view logits,
-                          struct view targets, double scale)
+static void z_cross_entropy(struct backend *be, struct view losses, struct view logits,
+                            struct view targets, double z, double scale)
 {
 #pragma omp parallel for num_threads(be->threads) schedule(dynamic, CPU_ROWS)
     for (int n = 0; n < logits.rows; n++) {
@@ -26,10 +27,16 @@ static void cross_entropy(struct backend *be, struct view losses, struct view lo
         float *loss = host_row(losses, 0) + n, *logit = host_row(logits, n);
         *loss = 0;
         if (target >= 0)
-            *loss = cross_entropy_row(logit, logits.cols, target, (float)scale);
+            *loss = cross_entropy_row(logit, logits.cols, target, (float)z, (float)scale);
         else
             memset(logit, 0, (size_t)logits.cols * sizeof *logit);
     }
+}
+
+static void cross_entropy(struct backend *be, struct view losses, struct view logits,
+                          struct view targets, double scale)
+{
+    z_cross_entropy(be, losses, logits, targets, 0, scale);
 }
 
 /*
@@ -202,6 +209,7 @@ static size_t widest(const struct adamw *a)
 
 static void adamw(struct backend *be, const struct adamw *step)
 {
+    step->weights->stale = true;
     size_t width = widest(step), stride = ((size_t)step->n_sums + 7) / 8 * 8;
     float *cols = cpu_scratch(be, CPU_PARTS * width);
     double *parts = step->sums ? cpu_sums(be, CPU_PARTS * stride) : NULL;
@@ -220,6 +228,7 @@ static void adamw(struct backend *be, const struct adamw *step)
 void cpu_step_functions(struct backend *be)
 {
     be->cross_entropy = cross_entropy;
+    be->z_cross_entropy = z_cross_entropy;
     be->sum_squares = sum_squares;
     be->adamw = adamw;
 }

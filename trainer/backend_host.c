@@ -91,6 +91,7 @@ static void host_release(struct backend *be, struct block *block)
         munmap(block->bytes, block->n_bytes);
     else
         free(block->bytes);
+    free(block->brief);
     free(block);
 }
 
@@ -99,6 +100,7 @@ static size_t row_bytes(struct view v) { return (size_t)v.cols * sizeof(float); 
 static void host_upload(struct backend *be, struct view to, const float *from)
 {
     (void)be;
+    to.block->stale = true;
     for (int r = 0; r < to.rows; r++)
         memcpy(host_row(to, r), from + (size_t)r * (size_t)to.cols, row_bytes(to));
 }
@@ -131,6 +133,7 @@ static void host_download_sums(struct backend *be, double *to, struct block *fro
 static void host_copy(struct backend *be, struct view to, struct view from)
 {
     (void)be;
+    to.block->stale = true;
     if (to.cols == 1) /* a column: one element a row */
         for (int r = 0; r < to.rows; r++) *host_row(to, r) = *host_row(from, r);
     else
@@ -140,6 +143,7 @@ static void host_copy(struct backend *be, struct view to, struct view from)
 static void host_zero(struct backend *be, struct view to)
 {
     (void)be;
+    to.block->stale = true;
     for (int r = 0; r < to.rows; r++) memset(host_row(to, r), 0, row_bytes(to));
 }
 

@@ -15,6 +15,8 @@ struct block {
     void *bytes;
     size_t n_bytes;
     bool mapped;
+    uint16_t *brief; /* NULL, or a copy in bfloat16 (backend_cpu_bf16.h), to be made again when */
+    bool stale;      /* the numbers have changed */
 };
 
 static inline float *host_row(struct view v, int r)
@@ -35,6 +37,10 @@ void host_memory_functions(struct backend *be);
 /* The distill of the table, rows shared among the backend's threads. */
 void host_distill(struct backend *be, struct view losses, struct view logits, struct view teacher,
                   struct view targets, struct distill d, double scale);
+
+/* The z_cross_entropy of the table, in double. */
+void host_z_cross_entropy(struct backend *be, struct view losses, struct view logits,
+                          struct view targets, double z, double scale);
 
 /* Bytes that can be had now: the smaller of the machine's and the control group's. */
 size_t host_bytes_available(void);

@@ -54,3 +54,29 @@ void host_distill(struct backend *be, struct view losses, struct view logits, st
             memset(logit, 0, (size_t)logits.cols * sizeof *logit);
     }
 }
+
+static double z_row(float *logit, int n, int target, double z, double scale)
+{
+    struct softmax s = softmax_of(logit, n, 1);
+    double log_sum = s.most + s.log_total, entropy = log_sum - logit[target];
+    for (int v = 0; v < n; v++) {
+        double p = exp(log_of(s, logit[v]));
+        logit[v] = (float)(scale * (p * (1 + 2 * z * log_sum) - (v == target)));
+    }
+    return entropy + z * log_sum * log_sum;
+}
+
+void host_z_cross_entropy(struct backend *be, struct view losses, struct view logits,
+                          struct view targets, double z, double scale)
+{
+    for (int n = 0; n < logits.rows; n++) {
+        int target = host_ids(targets)[n];
+        float *loss = host_row(losses, 0) + n, *logit = host_row(logits, n);
+        *loss = 0;
+        if (target >= 0)
+            *loss = (float)z_row(logit, logits.cols, target, z, scale);
+        else
+            memset(logit, 0, (size_t)logits.cols * sizeof *logit);
+    }
+    (void)be;
+}

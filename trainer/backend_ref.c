@@ -22,6 +22,7 @@ enum status backend_ref(struct backend **out, int threads, struct error *err)
     be->close = ref_close;
     host_memory_functions(be);
     be->distill = host_distill;
+    be->z_cross_entropy = host_z_cross_entropy;
     ref_layer_functions(be);
     ref_attention_functions(be);
     ref_spans_functions(be);

@@ -190,18 +190,21 @@ static void report(struct bench *b, struct emit *e)
 static const char usage[] =
     "usage: lathe-train bench --model DIR | --shape FILE --batch B --seq T [--backend "
     "ref|cpu|cuda]\n"
-    "                         [--threads N] [--steps N] [--saliency] [--recompute]\n";
+    "                         [--threads N] [--steps N] [--saliency] [--recompute]\n"
+    "                         [--precision float32|bf16]\n";
 
 static bool read_options(struct bench *b, int argc, char **argv)
 {
     static const struct option options[] = {
         { "model", required_argument, NULL, 'm' },   { "shape", required_argument, NULL, 's' },
+        { "precision", required_argument, NULL, 'p' },
         { "batch", required_argument, NULL, 'B' },   { "seq", required_argument, NULL, 'T' },
         { "backend", required_argument, NULL, 'b' }, { "threads", required_argument, NULL, 't' },
         { "steps", required_argument, NULL, 'n' },   { "saliency", no_argument, NULL, 'g' },
         { "recompute", no_argument, NULL, 'r' },     { 0 }
     };
     optind = 0;
+    const char *precision = NULL;
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) switch (c) {
         case 'm': b->model_dir = optarg; break;
         case 's': b->shape_file = optarg; break;
@@ -212,8 +215,13 @@ static bool read_options(struct bench *b, int argc, char **argv)
         case 'n': b->steps = atoi(optarg); break;
         case 'g': b->saliency = true; break;
         case 'r': b->recompute = true; break;
+        case 'p': precision = optarg; break;
         default: return false;
         }
+    if (precision && !strcmp(b->backend, "cpu") && !strcmp(precision, "bf16"))
+        b->backend = "cpu-bf16";
+    else if (precision && strcmp(precision, "float32"))
+        return false;
     return !b->model_dir != !b->shape_file && b->steps >= 1 && b->steps <= MAX_STEPS;
 }
 

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const job_kind_names[] = { "train", "search", "dataset", "import", "export", "evaluate", NULL };
+const char *const job_kind_names[] = { "train",  "search",   "dataset", "import",
+                                       "export", "evaluate", NULL };
 
 static const char *const schemas[] = { "lathe.job/1", NULL };
 static const char *const tokenizer_kinds[] = { "bytes", "hf", "train", NULL };
@@ -111,11 +112,13 @@ static void check_lora(const struct job *job, struct field *root)
 {
     if (!job->recipe.lora.rank) return;
     if (job->kind == JOB_SEARCH)
-        field_fail(root, "recipe",
-                   "lora is for kind train: recover a snapshot of the search with a job of its own");
+        field_fail(
+            root, "recipe",
+            "lora is for kind train: recover a snapshot of the search with a job of its own");
     else if (job->model.has_shape)
-        field_fail(root, "model", "has random weights, which lora would leave as they are; name a "
-                                  "path");
+        field_fail(root, "model",
+                   "has random weights, which lora would leave as they are; name a "
+                   "path");
 }
 
 static void read_recipe(struct recipe *r, struct field *job)
@@ -136,6 +139,7 @@ static void read_recipe(struct recipe *r, struct field *job)
     r->optim.epsilon = field_double_or(&f, "epsilon", 1e-30, 1, 1e-8);
     r->optim.clip_norm = field_double_or(&f, "clip_norm", 0, 1e9, 1);
     r->recompute = field_bool_or(&f, "recompute", false);
+    r->z_loss = field_double_or(&f, "z_loss", 0, 10, 0);
     read_lora(&r->lora, &f);
     field_end(&f);
 }
@@ -178,6 +182,8 @@ static void read_training(struct job *job, struct field *root)
     read_every(job, root);
     check_sizes(job, root);
     check_lora(job, root);
+    if (job->recipe.z_loss > 0 && *job->teacher.path)
+        field_fail(root, "recipe", "z_loss does not go together with a teacher");
     bool search = job->kind == JOB_SEARCH;
     if (open_object(root, "budget", &f)) {
         job->budget_tokens = field_int(&f, "tokens", search ? 0 : 1, INT64_C(1) << 50);
@@ -285,7 +291,8 @@ static void read_evaluate(struct job *job, struct field *root)
     read_model(&job->model, root);
     job->evaluate = job_evaluate_read(root);
     if (!root->err->status && job->model.has_shape && !job_evaluate_is_latency(job->evaluate))
-        field_fail(root, "model", "has no weights, which every form but latency needs; name a path");
+        field_fail(root, "model",
+                   "has no weights, which every form but latency needs; name a path");
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */
@@ -294,6 +301,28 @@ static int processors(void)
 {
     cpu_set_t set;
     return sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
+}
+
+/* The backend that computes so. */
+static void read_precision(struct job *job, struct field *root)
+{
+    static const char *const names[] = { "float32", "bf16", NULL };
+    static const struct {
+        const char *backend, *with[2];
+    } known[] = { { "cpu", { "cpu", "cpu-bf16" } },
+                  { "cuda", { "cuda-f32", "cuda" } },
+                  { "ref", { "ref", NULL } } };
+    if (!field_has(root, "precision")) return;
+    int which = field_choice(root, "precision", names);
+    for (size_t i = 0; i < sizeof known / sizeof *known && !root->err->status; i++) {
+        if (strcmp(job->backend, known[i].backend)) continue;
+        if (known[i].with[which])
+            snprintf(job->backend, sizeof job->backend, "%s", known[i].with[which]);
+        else
+            field_fail(root, "precision", "backend %s computes in float64", job->backend);
+        return;
+    }
+    field_fail(root, "precision", "backend %s says it already", job->backend);
 }
 
 static void read_common(struct job *job, struct field *root)
@@ -310,6 +339,7 @@ static void read_common(struct job *job, struct field *root)
     job->threads = (int)field_int_or(root, "threads", 1, 1024, processors());
     job->seed = (uint64_t)field_int_or(root, "seed", 0, INT64_MAX, 1);
     job->dry_run = field_bool_or(root, "dry_run", false);
+    read_precision(job, root);
 }
 
 static enum status read_job(struct job *job, struct field *root)

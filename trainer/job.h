@@ -21,6 +21,8 @@
  *     {"schema": "lathe.job/1", "kind": "train", "job_id": "job_7",
  *      "work_dir": "/dir",            all that the job writes lies below it
  *      "backend": "cpu", "threads": 2, "seed": 1, "dry_run": false,
+ *      "precision": "bf16",           of matrix products, "float32" or "bf16"; left out: float32
+ *                                     on the CPU, bf16 on a GPU (backend.h)
  *
  *   kinds train and search
  *      "model": {"shape": {...}}      random weights from the seed, or
@@ -32,6 +34,8 @@
  *                 "decay_fraction": 0.2, "min_lr_ratio": 0, "weight_decay": 0.1,
  *                 "beta1": 0.9, "beta2": 0.95, "epsilon": 1e-8, "clip_norm": 1.0,
  *                 "recompute": false,
+                 "z_loss": 0,        times log^2 of the softmax's sum, added to every loss (1e-4
+                                     in PaLM); not together with a teacher
                  "lora": {"rank": 8, "alpha": 16, "targets": ["q", "down", ...]}},
                                      none by default; kind train with model/path only: adapters
                                      of these matrices (all seven) are trained in place of the
@@ -84,6 +88,7 @@ struct recipe {
     struct optim_options optim;
     struct lora_options lora;
     bool recompute;
+    double z_loss;
 };
 
 struct job_model {

@@ -82,6 +82,8 @@ static void chunk_loss(struct model *model, struct view logits, int from, double
         model->be->distill(model->be, losses, logits,
                            chunk_logits(model->teacher, from, logits.rows), targets, model->distill,
                            scale);
+    else if (model->z_loss > 0)
+        model->be->z_cross_entropy(model->be, losses, logits, targets, model->z_loss, scale);
     else
         model->be->cross_entropy(model->be, losses, logits, targets, scale);
 }

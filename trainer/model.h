@@ -64,6 +64,8 @@ struct model {
     float *losses;          /* host memory for one loss per row */
     struct model *teacher;  /* borrowed; NULL: none (model_set_teacher) */
     struct distill distill;
+    double z_loss; /* model_gradient's loss has this times log^2 Z in it (backend.h); not with a
+                      teacher */
     bool share; /* model_gradient sums the gradients of all ranks (ranks.h); set for the last
                    micro-batch of a step */
     struct packed *packed;           /* NULL unless a packed.h is open on the model */
@@ -123,6 +125,9 @@ double model_gradient(struct model *model, const struct model_batch *batch, doub
  * outlives the model. E_INPUT when the vocabularies differ or the backend cannot. */
 enum status model_set_teacher(struct model *model, struct model *teacher, struct distill distill,
                               struct error *err);
+
+/* E_INPUT when the backend cannot. */
+enum status model_set_z_loss(struct model *model, double z, struct error *err);
 
 static inline void model_show(const struct model *model, enum model_place place, int i,
                               struct view x)

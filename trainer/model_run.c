@@ -137,6 +137,14 @@ enum status model_set_teacher(struct model *model, struct model *teacher, struct
     return OK;
 }
 
+enum status model_set_z_loss(struct model *model, double z, struct error *err)
+{
+    if (z > 0 && !model->be->z_cross_entropy)
+        return fail(err, E_INPUT, "recipe/z_loss: backend %s cannot", model->be->name);
+    model->z_loss = z;
+    return OK;
+}
+
 void model_logits(struct model *model, const struct model_batch *batch, float *to)
 {
     struct model_batch inputs = { batch->ids, NULL, batch->batch, batch->time };

@@ -97,6 +97,7 @@ static enum status allocate(struct training *t, const struct shape *current, str
     t->targets = calloc(n, sizeof *t->targets);
     if (!t->ids || !t->targets) return fail(err, E_MEMORY, "no memory for a batch of %zu ids", n);
     TRY(model_open(&t->model, t->be, &t->source, current, &options, err));
+    TRY(model_set_z_loss(t->model, r->z_loss, err));
     if (r->lora.rank) TRY(lora_attach(t->model, &r->lora, err));
     return training_is_search(t) ? allocate_search(t, err) : OK;
 }

@@ -2,8 +2,9 @@
 
 #include <string.h>
 
-const char *const recipe_schedules[] = { "wsd", "cosine", NULL };
+const char *const recipe_schedules[] = { "wsd", "cosine", "linear", "constant", NULL };
 const char *const training_backends[] = { "cpu", "ref", "cuda", NULL };
+const char *const training_precisions[] = { "default", "float32", "bf16", NULL };
 
 const char *const lora_targets[] = { "q", "k", "v", "o", "gate", "up", "down", NULL };
 
@@ -81,6 +82,7 @@ static void read_recipe(struct recipe *r, struct field *f)
     r->epsilon = field_double_or(f, "epsilon", 1e-16, 1, r->epsilon);
     r->clip_norm = field_double_or(f, "clip_norm", 0, 1e9, r->clip_norm);
     r->recompute = field_bool_or(f, "recompute", r->recompute);
+    r->z_loss = field_double_or(f, "z_loss", 0, 10, r->z_loss);
     read_lora(&r->lora, f);
     field_end(f);
 }
@@ -118,6 +120,7 @@ void training_read(struct training *t, struct field *body, bool with_seed)
         field_end(&f);
     }
     t->backend = field_choice_or(body, "backend", training_backends, t->backend);
+    t->precision = field_choice_or(body, "precision", training_precisions, t->precision);
     t->threads = (int)field_int_or(body, "threads", 1, MAX_THREADS, t->threads);
     t->priority = (int)field_int_or(body, "priority", -100, 100, t->priority);
     if (with_seed) t->seed = field_int_or(body, "seed", 0, INT64_C(9007199254740991), t->seed);
@@ -152,6 +155,7 @@ static void emit_recipe(const struct recipe *r, struct emit *e)
     emit_kv_double(e, "epsilon", r->epsilon);
     emit_kv_double(e, "clip_norm", r->clip_norm);
     emit_kv_bool(e, "recompute", r->recompute);
+    if (r->z_loss > 0) emit_kv_double(e, "z_loss", r->z_loss);
     emit_lora(&r->lora, e);
     emit_end(e);
 }
@@ -172,6 +176,7 @@ void training_emit(const struct training *t, struct emit *e)
     emit_every(e, "validation", t->validate_every, "tokens", t->validation_tokens);
     emit_every(e, "checkpoint", t->checkpoint_every, "keep", t->checkpoint_keep);
     emit_kv_string(e, "backend", training_backends[t->backend]);
+    if (t->precision) emit_kv_string(e, "precision", training_precisions[t->precision]);
     emit_kv_int(e, "threads", t->threads);
     emit_kv_int(e, "seed", t->seed);
 }

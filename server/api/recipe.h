@@ -10,12 +10,13 @@
  *     "recipe": {"batch_size": 16, "sequence_length": 128, "grad_accum": 1, "learning_rate": 1e-3,
  *                "schedule": "wsd", "warmup_steps": 20, "decay_fraction": 0.2, "min_lr_ratio": 0,
  *                "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "epsilon": 1e-8,
- *                "clip_norm": 1.0, "recompute": false,
+ *                "clip_norm": 1.0, "recompute": false, "z_loss": 0,
  *                "lora": {"rank": 8, "alpha": 16, "targets": ["q", "down"]}},   runs that inherit
  *                                only, none by default; alpha twice the rank, all seven targets
  *     "validation": {"every_steps": 100, "tokens": 16384},
  *     "checkpoint": {"every_steps": 200, "keep": 2},
- *     "backend": "cpu", "threads": 2, "seed": 1, "priority": 0
+ *     "backend": "cpu", "threads": 2, "seed": 1, "priority": 0,
+ *     "precision": "bf16"             "float32" or "bf16"; left out, as the backend prefers
  *
  * All of it may be left out; the values above are the defaults, threads as the server is
  * configured. What is stored and sent to the trainer is complete, so that a default that
@@ -24,7 +25,7 @@
 struct recipe {
     int64_t batch_size, sequence_length, grad_accum, warmup_steps;
     double learning_rate, decay_fraction, min_lr_ratio;
-    double weight_decay, beta1, beta2, epsilon, clip_norm;
+    double weight_decay, beta1, beta2, epsilon, clip_norm, z_loss;
     int schedule; /* index of recipe_schedules */
     bool recompute;
     struct lora {
@@ -39,10 +40,12 @@ struct training {
     int64_t validate_every, validation_tokens, checkpoint_every, checkpoint_keep;
     int64_t seed;
     int threads, priority;
-    int backend; /* index of training_backends */
+    int backend;   /* index of training_backends */
+    int precision; /* index of training_precisions; 0: not said */
 };
 
-extern const char *const recipe_schedules[];  /* "wsd", "cosine", NULL */
+extern const char *const recipe_schedules[];  /* "wsd", "cosine", "linear", "constant", NULL */
+extern const char *const training_precisions[]; /* "default", "float32", "bf16", NULL */
 extern const char *const training_backends[]; /* "cpu", "ref", "cuda", NULL */
 
 extern const char *const lora_targets[];      /* "q", "k", "v", "o", "gate", "up", "down", NULL */

@@ -22,7 +22,7 @@ const char *const run_inits[] = { "inherit", "reinit", NULL };
 #define SPEC                                                                                       \
     ", r.shape, r.spec -> 'recipe' as recipe, r.spec -> 'validation' as validation,"               \
     " r.spec -> 'checkpoint' as checkpoint, r.spec -> 'backend' as backend,"                       \
-    " r.spec -> 'threads' as threads"
+    " r.spec -> 'threads' as threads, r.spec -> 'precision' as precision"
 
 #define FROM                                                                                       \
     " from run r join job j using (job_id) left join comparison_arm c on c.run_id = r.run_id"

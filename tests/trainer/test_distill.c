@@ -104,6 +104,39 @@ static void test_ends(const char *backend)
     fixture_close(&f);
 }
 
+/* z * log^2 Z joins the loss and its gradient, not the validation. */
+static void test_z_loss(const char *backend)
+{
+    static float logits[27 * 31];
+    struct fixture f;
+    struct error err = { 0 };
+    struct shape shape = fixture_shape(2, false, false);
+    fixture_open(&f, &shape, backend);
+    double plain = model_gradient(f.model, &f.batch, 1, false), want = plain;
+    model_logits(f.model, &f.batch, logits);
+    for (int n = 0; n < 27; n++) {
+        double log_sum = (double)logits[n * 31] - log_softmax(logits + n * 31, 0, 1);
+        if (f.targets[n] >= 0) want += 0.05 * log_sum * log_sum;
+    }
+    CHECK_OK(model_set_z_loss(f.model, 0.05, &err), err);
+    CHECK_NEAR(model_gradient(f.model, &f.batch, 1, false), want, 1e-4 * want);
+    const struct slot *slot = layout_slot(&f.model->layout, SLOT_HEAD, -1);
+    float *w = fixture_read(&f, MODEL_WEIGHTS, slot), *g = fixture_read(&f, MODEL_GRADS, slot);
+    const float h = 4e-3f, was = w[40];
+    double side[2];
+    for (int s = 0; s < 2; s++) {
+        w[40] = was + (s ? h : -h);
+        model_write(f.model, MODEL_WEIGHTS, slot, w);
+        side[s] = model_gradient(f.model, &f.batch, 1, false);
+    }
+    CHECK_NEAR((side[1] - side[0]) / (2 * (double)h), g[40], 0.03 * (1 + fabs((double)g[40])));
+    w[40] = was;
+    model_write(f.model, MODEL_WEIGHTS, slot, w);
+    CHECK_NEAR(fixture_loss(&f), plain, 1e-4 * plain);
+    free(w), free(g);
+    fixture_close(&f);
+}
+
 int main(void)
 {
     static const char *const backends[] = { "ref", "cpu" };
@@ -111,6 +144,7 @@ int main(void)
         test_mixture(backends[i], true);
         test_mixture(backends[i], false);
         test_ends(backends[i]);
+        test_z_loss(backends[i]);
     }
     puts("ok");
     return 0;

@@ -53,7 +53,7 @@ static void test_search(void)
     const char *text =
         "{\"schema\":\"lathe.job/1\",\"kind\":\"search\",\"work_dir\":\"/w\",\"data\":{\"path\":\"/"
         "d\"}" MODEL ",\"budget\":{\"tokens\":5000},\"search\":{\"stop\":{\"ratio\":0.5}},"
-                     "\"recipe\":{\"grad_accum\":2}}";
+        "\"recipe\":{\"grad_accum\":2}}";
     CHECK_OK(parse(&job, text, &err), err);
     CHECK_INT(job.search.tokens_per_step, 16 * 128 * 2);
     CHECK_INT(job.search.start_step, 2);
@@ -84,12 +84,18 @@ static void test_refusals(void)
             "constant, wsd, cosine");
     refuses("{" TRAIN MODEL BUDGET ",\"recipe\":{\"batch_size\":65536,\"sequence_length\":131072}}",
             "/recipe", "2^26");
+    refuses("{" TRAIN MODEL BUDGET ",\"precision\":\"fp8\"}", "/precision", "float32, bf16");
+    refuses("{" TRAIN MODEL BUDGET ",\"backend\":\"ref\",\"precision\":\"bf16\"}", "/precision",
+            "float64");
+    refuses("{" TRAIN MODEL BUDGET ",\"backend\":\"cpu-blas\",\"precision\":\"bf16\"}",
+            "/precision", "says it already");
     refuses("{" TRAIN MODEL BUDGET ",\"recipe\":{\"lora\":{}}}", "/recipe/lora/rank", "is missing");
     refuses("{" TRAIN MODEL BUDGET ",\"recipe\":{\"lora\":{\"rank\":4,\"targets\":[\"w\"]}}}",
             "/recipe/lora/targets", "takes q, k, v");
     refuses("{" TRAIN MODEL BUDGET ",\"recipe\":{\"lora\":{\"rank\":4,\"targets\":[]}}}",
             "/recipe/lora/targets", "is empty");
-    refuses("{" TRAIN BUDGET ",\"model\":{\"shape\":{\"hidden_size\":32,\"head_dim\":8,\"vocab_size\":"
+    refuses("{" TRAIN BUDGET
+            ",\"model\":{\"shape\":{\"hidden_size\":32,\"head_dim\":8,\"vocab_size\":"
             "9,\"layers\":[{\"q_heads\":4,\"kv_heads\":2,\"ffn\":40}]}},\"recipe\":{\"lora\":{"
             "\"rank\":4}}}",
             "/model", "name a path");
