@@ -28,15 +28,17 @@ static void narrow_heads(struct layer_shape *layer, bool by_query, int n)
     }
 }
 
-static void narrow(struct replay *replay, int type, bool by_query, int only_layer, int n)
+void replay_narrow(struct replay *replay, int type, bool by_query, int only_layer, int n)
 {
     struct shape *shape = &replay->shape;
     if (type == GROUP_STEM) {
         shape->hidden_size -= n;
         return;
     }
-    for (int l = 0; l < shape->n_layers; l++) {
-        if (only_layer >= 0 ? l != only_layer : replay->options.space.frozen[l]) continue;
+    int first = only_layer < 0 ? 0 : only_layer;
+    int end = only_layer >= 0 && only_layer < shape->n_layers ? only_layer + 1 : shape->n_layers;
+    for (int l = first; l < end; l++) {
+        if (only_layer < 0 && replay->options.space.frozen[l]) continue;
         if (type == GROUP_FFN)
             shape->layer[l].ffn -= n;
         else
@@ -50,10 +52,10 @@ static void apply_count(struct replay *replay, struct field *f)
     int layer = (int)field_int(f, "layer", -1, SHAPE_MAX_LAYERS - 1);
     const char *unit = field_string_or(f, "unit", 16, "kv_group");
     int n = (int)field_int(f, "n", 1, SHAPE_MAX_FFN);
-    if (!field_end(f)) narrow(replay, type, !strcmp(unit, "query"), layer, n);
+    if (!field_end(f)) replay_narrow(replay, type, !strcmp(unit, "query"), layer, n);
 }
 
-static enum status check(const struct replay *replay, const char *hash, struct error *err)
+enum status replay_check(const struct replay *replay, const char *hash, struct error *err)
 {
     char got[HASH_HEX];
     struct error why = { 0 };
@@ -76,5 +78,5 @@ enum status replay_apply(struct replay *replay, const char *counts, const char *
         apply_count(replay, &f);
     }
     json_decref(json);
-    return err->status ? err->status : check(replay, hash, err);
+    return err->status ? err->status : replay_check(replay, hash, err);
 }

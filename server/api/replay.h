@@ -29,6 +29,12 @@ struct replay {
 enum status replay_open(struct replay *replay, const char *source, const char *options,
                         struct error *err);
 
+/* Narrows the shape by `n` removals of a kind: `layer` -1 for those that span all. */
+void replay_narrow(struct replay *replay, int type, bool by_query, int layer, int n);
+
+/* Compares the shape with a stored hash; E_DB when it differs. */
+enum status replay_check(const struct replay *replay, const char *hash, struct error *err);
+
 /* Narrows the shape by counts, and compares with the stored hash; E_DB when it differs. */
 enum status replay_apply(struct replay *replay, const char *counts, const char *hash,
                          struct error *err);

@@ -123,7 +123,8 @@ static void load(double rate, double seconds)
         while (sent < max && now() >= begin + (double)sent / rate && (c = idle()))
             start(c, begin + (double)sent++ / rate);
         double rest = begin + (double)sent / rate - now();
-        int n = epoll_wait(epoll, events, 64, rest > 0.002 ? 1 : 0);
+        struct timespec until = { .tv_nsec = rest < 1e-6 ? 0 : rest > 0.1 ? 100000000 : (long)(rest * 1e9) };
+        int n = epoll_pwait2(epoll, events, 64, sent < max && idle() ? &until : NULL, NULL);
         for (int i = 0; i < n; i++) receive(events[i].data.ptr, max);
     }
     qsort(latency, (size_t)n_done, sizeof *latency, ascending);
