@@ -22,6 +22,9 @@ static const struct setting {
 #define AT(member) offsetof(struct config, member)
     { "data-dir", "DIR", TEXT, AT(data_dir), 0, 0, false,
       "where everything is kept (~/.local/share/lathe)" },
+    { "files-dir", "DIR", TEXT, AT(files_dir), 0, 0, false,
+      "uploads and the folders of jobs (the data directory); machines that share a database "
+      "share it" },
     { "database-url", "URL", TEXT, AT(database_url), 0, 0, true,
       "a PostgreSQL of yours; without it a private one is kept under the data directory" },
     { "listen", "ADDR:PORT", TEXT, AT(listen), 0, 0, false,
@@ -35,6 +38,15 @@ static const struct setting {
     { "threads", "N", NUMBER, AT(threads), 0, 1024, false,
       "threads of each trainer (0: cores / slots)" },
     { "trainer", "FILE", TEXT, AT(trainer), 0, 0, false, "lathe-train (beside lathed)" },
+    { "launch", "COMMAND", TEXT, AT(launch), 0, 0, false,
+      "how a job is started, such as 'mpirun -np {ranks} {trainer}' or 'srun -n {ranks} {trainer}' "
+      "({trainer})" },
+    { "ranks", "N", NUMBER, AT(ranks), 1, 65536, false, "{ranks} of --launch (1)" },
+    { "backends", "NAMES", TEXT, AT(backends), 0, 0, false,
+      "what jobs may ask of this runner, by commas (what the trainer has)" },
+    { "gpus", "N", NUMBER, AT(gpus), 0, 1024, false, "for jobs here (what the trainer sees)" },
+    { "memory", "BYTES", BYTES, AT(memory), 0, (int64_t)1 << 50, false,
+      "for jobs here, shared by the slots (0: all the machine has)" },
     { "web-dir", "DIR", TEXT, AT(web_dir), 0, 0, false,
       "the dashboard's files (../share/lathe/web)" },
     { "pg-bin", "DIR", TEXT, AT(pg_bin), 0, 0, false,
@@ -48,6 +60,10 @@ static const struct setting {
       "of one upload (68719476736)" },
     { "rate", "N", NUMBER, AT(rate), 0, 1000000, false,
       "requests a second of one token, but for the data directory's (1000; 0: any)" },
+    { "keep-events", "DAYS", NUMBER, AT(keep_events), 0, 36500, false,
+      "how long events can be read again (90; 0: for good)" },
+    { "keep-metrics", "DAYS", NUMBER, AT(keep_metrics), 0, 36500, false,
+      "how long curves stay after a job's end (0: for good)" },
     { "drain", "SECONDS", NUMBER, AT(drain_s), 0, 3600, false,
       "how long a graceful stop may take (20)" },
     { "log-level", "LEVEL", TEXT, AT(log_level), 0, 0, false, "debug, info, warn or error (info)" },
@@ -310,6 +326,8 @@ static enum status complete(struct config *config, struct error *err)
     TRY(default_data_dir(config, err));
     default_neighbours(config);
     make_absolute(&config->data_dir);
+    if (!config->files_dir) set_text(&config->files_dir, config->data_dir);
+    make_absolute(&config->files_dir);
     make_absolute(&config->trainer);
     make_absolute(&config->web_dir);
     make_absolute(&config->pg_bin);
@@ -329,6 +347,9 @@ enum status config_read(struct config *config, int argc, char **argv, bool *done
                                .max_body = 1 << 20,
                                .max_upload = (int64_t)64 << 30,
                                .drain_s = 20,
+                               .ranks = 1,
+                               .gpus = -1,
+                               .keep_events = 90,
                                .rate = 1000 };
     const char *file = file_named(argv);
     if (file && *file) TRY(read_file(config, file, err));

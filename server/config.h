@@ -16,6 +16,8 @@
  */
 struct config {
     char *data_dir;     /* absolute; made when missing, mode 0700 */
+    char *files_dir;    /* absolute; uploads and jobs below it, shared by the machines that share a
+                         * database; data_dir when not said */
     char *database_url; /* NULL: a private PostgreSQL under data_dir; a secret */
     char *pg_bin;       /* folder of postgres and initdb; NULL: look for it */
     char *pg_user;      /* who runs the private PostgreSQL when we are root */
@@ -29,11 +31,18 @@ struct config {
     int slots;          /* jobs this runner trains at a time */
     int threads;        /* of each trainer; 0: cores / slots */
     char *trainer;      /* absolute path of lathe-train */
+    char *launch;       /* how a job is started, jobs/launch.h; NULL: the trainer alone */
+    char *backends;     /* names by commas; NULL: what the trainer says it has */
+    int ranks;          /* processes of a job under `launch` */
+    int gpus;           /* of this machine for jobs; -1: what the trainer says */
+    int64_t memory;     /* bytes of this machine for jobs; 0: all of it */
     char *web_dir;      /* absolute folder of the dashboard; it may be missing */
     int pool_size;      /* connections for short statements */
     int64_t max_body;   /* bytes of a JSON body */
     int64_t max_upload; /* bytes of one upload */
     int rate;           /* requests a second of one token; 0: any number */
+    int keep_events;    /* days; 0: for good */
+    int keep_metrics;   /* likewise, after a job's end */
     int drain_s;        /* how long a graceful stop may take */
     char *log_level;    /* debug, info, warn, error */
 };

@@ -59,13 +59,16 @@ static enum status open_data_dir(struct service *s, struct error *err)
 {
     const char *dir = s->config->data_dir;
     if (strlen(dir) > 900) return fail(err, E_INPUT, "the data directory's name is too long");
-    snprintf(s->uploads, sizeof s->uploads, "%s/uploads", dir);
-    snprintf(s->jobs, sizeof s->jobs, "%s/jobs", dir);
+    const char *files = s->config->files_dir;
+    if (strlen(files) > 900) return fail(err, E_INPUT, "the files directory's name is too long");
+    snprintf(s->uploads, sizeof s->uploads, "%s/uploads", files);
+    snprintf(s->jobs, sizeof s->jobs, "%s/jobs", files);
     snprintf(s->token, sizeof s->token, "%s/token", dir);
     snprintf(s->address, sizeof s->address, "%s/address", dir);
     s->app.uploads_dir = s->uploads;
     s->app.jobs_dir = s->jobs;
     TRY(make_dirs(dir, err));
+    TRY(make_dirs(files, err));
     TRY(make_dirs(s->uploads, err));
     return make_dirs(s->jobs, err);
 }

@@ -38,9 +38,9 @@ begin
     perform span_add(p_table, beyond);
 end $$;
 
-alter table event rename to event_old;
-alter table event_old rename constraint event_pkey to event_old_pkey;
-alter index event_of_subject rename to event_old_of_subject;
+alter table event rename to event_0;
+alter table event_0 rename constraint event_pkey to event_0_pkey;
+alter index event_of_subject rename to event_0_of_subject;
 create table event (
     event_id bigint generated always as identity primary key,
     subject  text not null,
@@ -50,12 +50,12 @@ create table event (
 ) partition by range (event_id);
 create index event_of_subject on event (subject, event_id);
 do $$
-declare last constant bigint := coalesce((select max(event_id) from event_old), 0);
+declare last constant bigint := coalesce((select max(event_id) from event_0), 0);
 begin
     execute format('alter table event alter column event_id restart with %s', last + 1);
-    alter table event_old alter column event_id drop identity;
+    alter table event_0 alter column event_id drop identity;
     alter sequence event_event_id_seq1 rename to event_event_id_seq;
-    perform span_begin('event', 'event_old', last);
+    perform span_begin('event', 'event_0', last);
 end $$;
 
 create or replace function event_add(p_subject text, p_kind text, p_body jsonb) returns void
@@ -69,9 +69,9 @@ begin
 end $$;
 
 drop function metric_sample(bigint, int);
-alter table metric rename to metric_old;
-alter table metric_old rename constraint metric_pkey to metric_old_pkey;
-alter table metric_old rename constraint metric_job_id_fkey to metric_old_job_id_fkey;
+alter table metric rename to metric_0;
+alter table metric_0 rename constraint metric_pkey to metric_0_pkey;
+alter table metric_0 rename constraint metric_job_id_fkey to metric_0_job_id_fkey;
 create table metric (
     job_id        bigint not null references job on delete cascade,
     step          bigint not null,
@@ -84,7 +84,7 @@ create table metric (
     params        bigint,
     primary key (job_id, step)
 ) partition by range (job_id);
-do $$ begin perform span_begin('metric', 'metric_old', (select max(job_id) from job)); end $$;
+do $$ begin perform span_begin('metric', 'metric_0', (select max(job_id) from job)); end $$;
 
 -- As in 0004, of the new table.
 create function metric_sample(p_job_id bigint, n int) returns setof metric
@@ -187,7 +187,7 @@ create function worker_suits(w worker, p_backend text, p_memory_bytes bigint) re
 language sql immutable as $$
     select p_backend = any (w.backends)
        and (p_backend not like 'cuda%' or w.gpus > 0)
-       and coalesce(p_memory_bytes <= w.memory_bytes / w.slots, true)
+       and coalesce(p_backend like 'cuda%' or p_memory_bytes <= w.memory_bytes / w.slots, true)
 $$;
 
 -- As in 0001, and a job that is too large for this worker is left to others.

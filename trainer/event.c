@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 #include "search/base/log.h"
@@ -129,10 +130,27 @@ void events_sync(struct events *ev) { (void)fsync(ev->fd); } /* a pipe refuses, 
 
 /* ---- for everybody else ------------------------------------------------------------------- */
 
+/* What a batch system calls this attempt, so that people find it there. */
+static void tell_external_id(struct emit *e)
+{
+    static const char *const variables[][2] = { { "SLURM_JOB_ID", "slurm" },
+                                                { "PBS_JOBID", "pbs" },
+                                                { "LSB_JOBID", "lsf" } };
+    char text[128];
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
+        const char *id = getenv(variables[i][0]);
+        if (!id) continue;
+        snprintf(text, sizeof text, "%s %.100s", variables[i][1], id);
+        emit_kv_string(e, "external_id", text);
+        return;
+    }
+}
+
 struct emit *event_begin(struct events *ev, const char *name)
 {
     pthread_mutex_lock(&ev->lock);
     begin_line(ev, name);
+    if (!strcmp(name, "start")) tell_external_id(&ev->emit);
     return &ev->emit;
 }
 

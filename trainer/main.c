@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "search/base/log.h"
+#include "trainer/backend.h"
 #include "trainer/bench.h"
 #include "trainer/ranks.h"
 #include "trainer/run.h"
@@ -25,6 +26,7 @@ static const char HELP[] =
     "                                   times steps on random tokens\n"
     "  mpirun -np N lathe-train < job.json\n"
     "                                   kinds train and search: N processes share every batch\n"
+    "  lathe-train backends             which of them this build and machine have, as JSON\n"
     "  lathe-train --help | --version\n"
     "\n"
     "A job names its kind (train, search, dataset, import, export, evaluate), a work_dir for all it\n"
@@ -188,6 +190,22 @@ static int usage(const char *what)
     return 2;
 }
 
+static int backends_main(void)
+{
+    static const char *const names[] = { "cpu", "ref", "cuda" };
+    const char *comma = "";
+    fputs("{\"backends\": [", stdout);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct error err = { 0 };
+        struct backend *be;
+        if (backend_open(&be, names[i], 1, &err)) continue;
+        backend_close(be);
+        printf("%s\"%s\"", comma, names[i]);
+        comma = ", ";
+    }
+    return puts("]}") < 0;
+}
+
 /* Members of the OpenMP team that wait for others spin at first. Long spinning takes the time that
  * the one they wait for lacks wherever other programs want the cores too (measured: a step
  * 3 to 5 times slower), so a short spin is set. The library reads it before main: start again. */
@@ -204,6 +222,7 @@ int main(int argc, char **argv)
     if (argc == 1) return isatty(STDIN_FILENO) ? usage("no job on standard input") : job_main(NULL);
     if (!strcmp(argv[1], "verify")) return verify_main(argc - 1, argv + 1);
     if (!strcmp(argv[1], "bench")) return bench_main(argc - 1, argv + 1);
+    if (!strcmp(argv[1], "backends")) return backends_main();
     if (!strcmp(argv[1], "--job"))
         return argc == 3 ? job_main(argv[2]) : usage("--job takes a file");
     if (!strcmp(argv[1], "--version")) return puts("lathe-train " LATHE_VERSION) < 0;

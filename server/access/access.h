@@ -31,4 +31,7 @@ bool keys_leave(struct request *req, int status, const char *type, const char *b
 
 void audit_ended(struct request *req, int status);
 
+/* ---- retention.c: forgets what is old, without waiting ---- */
+void retention_sweep(struct app *app);
+
 #endif

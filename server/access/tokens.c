@@ -19,18 +19,15 @@ static const char load_sql[] =
     " order by token_id desc limit 1000";
 static const char used_sql[] =
     "update token set last_used_at = now() where token_id = any ($1::bigint[])";
-static const char sweep_sql[] =
-    "with old as (delete from audit where at < now() - interval '1 year')"
-    " delete from idempotency_key where started_at < now() - interval '1 day'";
 
 static struct tokens {
     struct app *app;
     struct pg_listener *listener;
     uv_timer_t timer;
-    struct pg_query load, used, sweep;
+    struct pg_query load, used;
     const char *used_params[1];
     char used_ids[16 * AUTH_MAX_TOKENS];
-    bool loading, again, marking, sweeping, closing;
+    bool loading, again, marking, closing;
     int looks;
     void (*closed)(void *data);
     void *data;
@@ -107,21 +104,12 @@ static void mark_used(void)
     pg_pool_send(tokens.app->slow, &tokens.used);
 }
 
-static void on_swept(struct pg_query *query, PGresult *rows, const struct error *err)
-{
-    (void)query, (void)rows, (void)err;
-    tokens.sweeping = false;
-}
-
 static void on_timer(uv_timer_t *timer)
 {
     (void)timer;
     look();
     mark_used();
-    if (tokens.looks++ % 240 || tokens.sweeping) return; /* about once an hour */
-    tokens.sweeping = true;
-    tokens.sweep = (struct pg_query){ .sql = sweep_sql, .done = on_swept };
-    pg_pool_send(tokens.app->slow, &tokens.sweep);
+    if (tokens.looks++ % 240 == 0) retention_sweep(tokens.app); /* about once an hour */
 }
 
 static void on_heard(void *data, const char *channel, const char *payload)

@@ -9,7 +9,11 @@
     "'job_' || j.job_id as id, j.kind, j.subject as resource, j.state, j.wish, j.priority,"        \
     " j.backend, j.attempt, j.failures, j.max_failures, 'wrk_' || j.worker_id as worker,"          \
     " j.leased_until, j.heartbeat_at, j.reason, j.error, j.step, j.tokens, j.tokens_planned,"      \
-    " j.run_after, j.created_at, j.started_at, j.finished_at from job j"
+    " j.run_after, j.memory_bytes, j.external_id, case when j.state = 'queued' and not exists"        \
+    " (select from worker w where w.seen_at > now() - interval '1 minute' and not w.draining"       \
+    "   and worker_suits(w, j.backend, j.memory_bytes)) then 'a worker with backend ' || j.backend" \
+    " || ' and ' || j.memory_bytes || ' bytes a slot' end as waits_for,"                            \
+    " j.created_at, j.started_at, j.finished_at from job j"
 
 static const char select_job[] = "select " JOB_COLUMNS " where j.job_id = $1 and j.subject <> ''";
 static const char list_jobs[] =
@@ -21,7 +25,7 @@ static const char list_jobs[] =
     "'wrk_' || w.worker_id as id, w.name, w.host, w.process, w.slots,"                             \
     " (select count(*) from job j where j.worker_id = w.worker_id and is_active(j.state)) as "     \
     "busy,"                                                                                        \
-    " array_to_json(w.backends) as backends, w.draining, w.seen_at > now() - interval '1 minute'"  \
+    " array_to_json(w.backends) as backends, w.memory_bytes, w.gpus, w.ranks, w.launch, w.draining, w.seen_at > now() - interval '1 minute'"  \
     " as alive, w.started_at, w.seen_at from worker w"
 
 static const char select_worker[] = "select " WORKER_COLUMNS " where w.worker_id = $1";

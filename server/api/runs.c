@@ -73,6 +73,7 @@ void run_emit(const struct run_plan *run, struct emit *e)
         shape_emit(&run->shape, e);
         emit_end(e);
     }
+    emit_kv_int(e, "memory_bytes", estimate_memory(&run->shape, &run->training.recipe));
     emit_key(e, "budget"), emit_begin(e, '{');
     emit_kv_int(e, "tokens", run->budget_tokens);
     emit_end(e), emit_end(e), emit_end(e);

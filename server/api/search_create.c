@@ -217,6 +217,7 @@ static void emit_document(const struct brief *b, struct emit *e)
 {
     emit_begin(e, '{');
     training_emit(&b->training, e);
+    emit_kv_int(e, "memory_bytes", estimate_memory(&b->shape, &b->training.recipe));
     if (!b->model && !b->architecture) {
         emit_key(e, "model");
         emit_begin(e, '{');

@@ -7,8 +7,10 @@
 #include "search/base/buf.h"
 #include "search/base/field.h"
 #include "search/base/log.h"
+#include "server/config.h"
 #include "server/jobs/child.h"
 #include "server/jobs/journal.h"
+#include "server/jobs/launch.h"
 #include "server/jobs/verdict.h"
 #include "server/jobs/work_dir.h"
 #include "server/pg/pg_pool.h"
@@ -39,6 +41,7 @@ struct attempt {
     bool held, asking, look;       /* reading stopped; a query is out; look at the wish soon */
     bool resting;                  /* PostgreSQL was busy or away: not before the timer */
     bool refused;                  /* PostgreSQL did not accept what the process said */
+    bool has_spoken; /* this process */
     bool reading; /* in the middle of the journal: on_line leaves the rest to others */
     struct verdict verdict;
     uint64_t heard_at, stored_at; /* loop time */
@@ -183,6 +186,7 @@ static void on_line(void *data, const char *text, size_t len, int64_t end)
     struct attempt *a = data;
     a->waiting_to = end;
     a->heard_at = uv_now(a->options.app->loop);
+    a->has_spoken = true;
     if (a->sm.at == LOST || a->refused) return;
     if (!is_event(text, len)) {
         log_warn("runner: %s: the trainer printed what is no event: %.80s", a->subject, text);
@@ -219,7 +223,8 @@ static void on_exited(void *data, const struct child_end *end)
 static void check_silence(struct attempt *a)
 {
     uint64_t now = uv_now(a->options.app->loop);
-    if (!a->child || a->held || a->verdict.how || now - a->heard_at < ATTEMPT_SILENCE_MS) return;
+    bool may_wait = a->options.app->config->launch && !a->has_spoken;
+    if (!a->child || a->held || a->verdict.how || may_wait || now - a->heard_at < ATTEMPT_SILENCE_MS) return;
     verdict_set(&a->verdict, "crash", "the trainer said nothing for %d seconds",
                 ATTEMPT_SILENCE_MS / 1000);
     child_kill(a->child);
@@ -333,10 +338,18 @@ static enum status start_child(struct attempt *a, struct error *err)
     const char *text = a->options.document;
     char log[sizeof a->work_dir + 32];
     snprintf(log, sizeof log, "%s/" WORK_DIR_LOG, a->work_dir);
+    char **args, job[32];
+    const struct config *config = a->options.app->config;
+    struct launch launch = { config->trainer, job, a->work_dir, config->ranks };
+    snprintf(job, sizeof job, "job_%s", a->job_id);
+    TRY(launch_words(&args, config->launch, &launch, err));
     int output = journal_writer(a->journal, err);
-    if (output < 0) return err->status;
+    if (output < 0) {
+        free(args);
+        return err->status;
+    }
     struct child_options options = {
-        .program = a->options.program,
+        .args = args,
         .work_dir = a->work_dir,
         .log = log,
         .job = text,
@@ -347,6 +360,7 @@ static enum status start_child(struct attempt *a, struct error *err)
     };
     enum status status = child_start(&a->child, a->options.app->loop, &options, err);
     close(output);
+    free(args);
     if (!status) work_dir_claim(a->work_dir, child_pid(a->child));
     return status;
 }

@@ -29,7 +29,8 @@
  *
  * The process ends early when people want the job paused or cancelled (SIGTERM, then
  * SIGKILL), when it says nothing for ATTEMPT_SILENCE_MS, or when PostgreSQL refuses what it
- * says; the last two are its failure.
+ * says; the last two are its failure. Where a launch template hands it to a batch system its silence
+ * counts from its first word: it may wait there for hours.
  */
 enum {
     ATTEMPT_BEAT_MS = 5000,
@@ -43,7 +44,6 @@ struct attempt;
 
 struct attempt_options {
     struct app *app;
-    const char *program; /* lathe-train */
     int64_t worker_id, job_id;
     int attempt;          /* the fencing token */
     int64_t said;         /* bytes of the journal that are stored */

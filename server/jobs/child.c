@@ -88,24 +88,21 @@ static void init_handles(struct child *child, uv_loop_t *loop)
 
 static int spawn(struct child *child, uv_loop_t *loop, int log)
 {
-    char *args[] = { strdup(child->options.program), NULL };
     uv_stdio_container_t stdio[3] = {
         { .flags = UV_CREATE_PIPE | UV_READABLE_PIPE, .data.stream = (uv_stream_t *)&child->in },
         { .flags = UV_INHERIT_FD, .data.fd = child->options.output },
         { .flags = UV_INHERIT_FD, .data.fd = log },
     };
     uv_process_options_t options = {
-        .file = child->options.program,
-        .args = args,
+        .file = child->options.args[0],
+        .args = (char **)(uintptr_t)child->options.args,
         .cwd = child->options.work_dir,
         .stdio = stdio,
         .stdio_count = 3,
         .exit_cb = on_exit_of,
         .flags = UV_PROCESS_DETACHED,
     };
-    int bad = uv_spawn(loop, &child->process, &options);
-    free(args[0]);
-    return bad;
+    return uv_spawn(loop, &child->process, &options);
 }
 
 static void send_job(struct child *child)
@@ -132,7 +129,7 @@ enum status child_start(struct child **out, uv_loop_t *loop, const struct child_
     close(log);
     if (bad) {
         close_all(child);
-        return fail(err, E_IO, "cannot start %s: %s", options->program, uv_strerror(bad));
+        return fail(err, E_IO, "cannot start %s: %s", options->args[0], uv_strerror(bad));
     }
     send_job(child);
     *out = child;

@@ -30,7 +30,7 @@ struct child_end {
 };
 
 struct child_options {
-    const char *program;  /* absolute path */
+    char *const *args;    /* a program, found like a shell does, and its arguments; ends with NULL */
     const char *work_dir; /* existing; the process starts in it */
     const char *log;      /* absolute path of the file for its standard error */
     const char *job;      /* text for its standard input; copied */

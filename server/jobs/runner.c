@@ -10,14 +10,16 @@
 #include "search/base/log.h"
 #include "server/config.h"
 #include "server/jobs/attempt.h"
+#include "server/jobs/launch.h"
+#include "server/jobs/machine.h"
 #include "server/pg/pg_listen.h"
 #include "server/pg/pg_pool.h"
 
-enum { POLL_MS = 1000, MAX_SLOTS = 64, CLOSE_MS = 25000 };
+enum { POLL_MS = 1000, MAX_SLOTS = 64, CLOSE_MS = 25000, MACHINE_BYTES = 16 * 1024 };
 
 struct runner {
     struct app *app;
-    int lock; /* the descriptor of jobs_dir/runner.lock */
+    int lock; /* the descriptor of data_dir/runner.lock */
     int slots, n_attempts;
     struct attempt *attempts[MAX_SLOTS];
     int64_t worker_id; /* 0 until PostgreSQL gave us one */
@@ -27,8 +29,9 @@ struct runner {
     int open_handles;
     struct pg_listener *listener;
     struct pg_query query;
-    const char *params[5];
-    char name[512], host[256], process[16], n_slots[16], worker[24], lease[24];
+    const char *params[7];
+    char name[512], host[256], process[16], n_slots[16], worker[24], lease[24], ranks[16];
+    struct buf machine; /* what it has, as JSON */
     void (*closed)(struct app *app);
 };
 
@@ -48,7 +51,6 @@ static void take_up(struct runner *r, PGresult *rows)
 {
     struct attempt_options options = {
         .app = r->app,
-        .program = r->app->config->trainer,
         .worker_id = r->worker_id,
         .job_id = pg_int(rows, 0, 0),
         .attempt = (int)pg_int(rows, 0, 1),
@@ -64,11 +66,13 @@ static void take_up(struct runner *r, PGresult *rows)
 
 /* ---- questions to PostgreSQL ------------------------------------------------------- */
 
-static const char start_sql[] = "select worker_start($1, $2, $3, $4, '{cpu,ref,cuda}')";
+static const char join_sql[] =
+    "select worker_join($1::jsonb || jsonb_build_object('name', $2::text, 'host', $3::text,"
+    " 'process', $4::int, 'slots', $5::int, 'ranks', $6::int, 'launch', $7::text))";
 static const char claim_sql[] =
     "select j.job_id, j.attempt, j.subject, job_document(j, $3, $4), j.said"
     "  from job_claim($1, $2::interval) j";
-static const char seen_sql[] = "update worker set seen_at = now() where worker_id = $1";
+static const char seen_sql[] = "select worker_seen($1)";
 
 static void ask(struct runner *r, const char *sql, int n_params,
                 void (*done)(struct pg_query *, PGresult *, const struct error *))
@@ -118,11 +122,14 @@ static void seen(struct pg_query *query, PGresult *rows, const struct error *err
 
 static void send_start(struct runner *r)
 {
-    r->params[0] = r->name;
-    r->params[1] = r->host;
-    r->params[2] = r->process;
-    r->params[3] = r->n_slots;
-    ask(r, start_sql, 4, started);
+    r->params[0] = r->machine.bytes;
+    r->params[1] = r->name;
+    r->params[2] = r->host;
+    r->params[3] = r->process;
+    r->params[4] = r->n_slots;
+    r->params[5] = r->ranks;
+    r->params[6] = r->app->config->launch;
+    ask(r, join_sql, 7, started);
 }
 
 static void send_claim(struct runner *r)
@@ -149,6 +156,7 @@ static void on_handle_closed(uv_handle_t *handle)
     struct app *app = r->app;
     void (*closed)(struct app *) = r->closed;
     close(r->lock);
+    buf_release(&r->machine);
     free(r);
     app->runner = NULL;
     closed(app);
@@ -201,23 +209,34 @@ static void on_heard(void *data, const char *channel, const char *payload)
 static enum status lock_folder(struct runner *r, struct error *err)
 {
     char path[1100];
-    snprintf(path, sizeof path, "%s/runner.lock", r->app->jobs_dir);
+    snprintf(path, sizeof path, "%s/runner.lock", r->app->config->data_dir);
     r->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (r->lock < 0) return fail(err, E_IO, "cannot open %s: %s", path, strerror(errno));
     if (!flock(r->lock, LOCK_EX | LOCK_NB)) return OK;
     close(r->lock);
     return fail(err, E_BUSY,
                 "another runner works in %s; give this one a data directory of its own",
-                r->app->jobs_dir);
+                r->app->config->data_dir);
 }
 
 static void name_things(struct runner *r)
 {
     if (gethostname(r->host, sizeof r->host - 1)) snprintf(r->host, sizeof r->host, "unknown");
-    snprintf(r->name, sizeof r->name, "%s:%.240s", r->host, r->app->jobs_dir);
+    snprintf(r->name, sizeof r->name, "%s:%.240s", r->host, r->app->config->data_dir);
     snprintf(r->process, sizeof r->process, "%d", (int)getpid());
     snprintf(r->n_slots, sizeof r->n_slots, "%d", r->slots);
+    snprintf(r->ranks, sizeof r->ranks, "%d", r->app->config->ranks);
     snprintf(r->lease, sizeof r->lease, "%d seconds", ATTEMPT_LEASE_S);
+}
+
+/* A template that cannot work is better said now than by every job. */
+static enum status check_launch(const struct config *config, struct error *err)
+{
+    char **words;
+    struct launch launch = { config->trainer, "job_1", "/", config->ranks };
+    TRY(launch_words(&words, config->launch, &launch, err));
+    free(words);
+    return OK;
 }
 
 static enum status runner_open(struct app *app, struct error *err)
@@ -226,13 +245,16 @@ static enum status runner_open(struct app *app, struct error *err)
     struct runner *r = calloc(1, sizeof *r);
     if (!r) abort();
     r->app = app;
-    if (lock_folder(r, err)) {
+    buf_init(&r->machine, MACHINE_BYTES);
+    if (check_launch(app->config, err) || lock_folder(r, err)) {
         free(r);
         return err->status;
     }
     int slots = app->config->slots;
     r->slots = slots < 1 ? 1 : slots > MAX_SLOTS ? MAX_SLOTS : slots;
     name_things(r);
+    machine_describe(app->config, &r->machine);
+    uv_update_time(app->loop);
     uv_timer_init(app->loop, &r->timer);
     uv_timer_init(app->loop, &r->patience);
     r->timer.data = r->patience.data = r;

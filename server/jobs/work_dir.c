@@ -32,10 +32,11 @@ enum status work_dir_make(const char *work_dir, const char *document, struct err
 
 void work_dir_claim(const char *work_dir, int pid)
 {
-    char path[1100], text[32];
+    char path[1100], text[320], host[256] = "";
     struct error err = { 0 };
+    gethostname(host, sizeof host - 1);
     snprintf(path, sizeof path, "%s/trainer.pid", work_dir);
-    snprintf(text, sizeof text, "%d", pid);
+    snprintf(text, sizeof text, "%d %s", pid, host);
     if (write_text(path, text, &err)) log_warn("runner: %s", err.text);
 }
 
@@ -50,12 +51,14 @@ static bool works_in(const char *work_dir, int pid)
 
 void work_dir_stop_orphan(const char *work_dir)
 {
-    char path[1100];
+    char path[1100], host[256] = "", there[256] = "";
     int pid = 0;
+    gethostname(host, sizeof host - 1);
     snprintf(path, sizeof path, "%s/trainer.pid", work_dir);
     FILE *file = fopen(path, "re");
     if (!file) return;
-    if (fscanf(file, "%d", &pid) == 1 && pid > 1 && works_in(work_dir, pid)) {
+    bool is_ours = fscanf(file, "%d %255s", &pid, there) == 2 && !strcmp(host, there);
+    if (is_ours && pid > 1 && works_in(work_dir, pid)) {
         log_warn("runner: stopping process %d, left in %s by a lathed before", pid, work_dir);
         kill(pid, SIGTERM);
     }

@@ -19,7 +19,7 @@ enum status work_dir_make(const char *work_dir, const char *document, struct err
 /* Remembers the trainer that works here now. */
 void work_dir_claim(const char *work_dir, int pid);
 
-/* Tells a trainer that a killed lathed left behind here to stop (SIGTERM). The next one waits
+/* Tells a trainer that a killed lathed left behind here, on this machine, to stop (SIGTERM). The next one waits
  * for its lock. */
 void work_dir_stop_orphan(const char *work_dir);
 

@@ -25,7 +25,8 @@ static void on_exited(void *data, const struct child_end *it)
 
 static struct child_options options_of(const char *job, int output)
 {
-    return (struct child_options){ .program = script,
+    static char *const args[] = { script, NULL };
+    return (struct child_options){ .args = args,
                                    .work_dir = dir,
                                    .log = log_path,
                                    .job = job,
@@ -110,7 +111,7 @@ static void cannot_start(void)
 {
     struct error err = { 0 };
     struct child_options options = options_of("", 1);
-    options.program = "/nowhere/lathe-train";
+    options.args = (char *const[]){ (char[]){ "/nowhere/lathe-train" }, NULL };
     n_exited = 0;
     CHECK_INT(child_start(&child, &loop, &options, &err), E_IO);
     CHECK_STR(err.text, "cannot start /nowhere/lathe-train: no such file or directory");

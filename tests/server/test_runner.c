@@ -108,13 +108,27 @@ static void ways_to_end(void)
     add("lie");
     expect(
         "failed what the trainer said was not accepted: null value in column \"step\" of relation "
-        "\"metric\" violates not-null constraint");
+        "\"metric_0\" violates not-null constraint");
     add("again");
     expect("succeeded");
     CHECK_STR(scratch_ask(&scratch, "select attempt from job order by job_id desc limit 1"), "2");
     add("crash");
     scratch_ask(&scratch, "update job set failures = 3 where state = 'queued'");
     expect("failed the trainer ended by signal 9: out of luck");
+}
+
+/* What it has, it says; what it cannot hold, it leaves. */
+static void capabilities(void)
+{
+    CHECK_STR(scratch_ask(&scratch, "select concat_ws(' ', backends, memory_bytes, gpus, ranks,"
+                                    " launch is not null) from worker"),
+              "{cpu,ref} 1000 0 3 t");
+    scratch_ask(&scratch, "do $$ begin perform job_name(job_add('export', '{\"memory_bytes\": 501}'),"
+                          " 'exp_0'); end $$");
+    add("done");
+    expect("succeeded");
+    CHECK_STR(scratch_ask(&scratch, "select state from job where subject = 'exp_0'"), "queued");
+    scratch_ask(&scratch, "delete from job where subject = 'exp_0'");
 }
 
 static void wishes(void)
@@ -187,10 +201,17 @@ int main(void)
     fputs(trainer, file);
     fclose(file);
     chmod(path, 0755);
-    config = (struct config){ .slots = 2, .trainer = path, .role_runner = true };
+    config = (struct config){ .slots = 2,
+                              .data_dir = scratch.dir,
+                              .trainer = path,
+                              .role_runner = true,
+                              .ranks = 3,
+                              .memory = 1000,
+                              .launch = "/bin/sh -c 'echo started {ranks} >&2; exec \"$0\"' {trainer}" };
 
     start();
     ways_to_end();
+    capabilities();
     wishes();
     database_away();
     a_new_life();

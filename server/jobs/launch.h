@@ -1,0 +1,35 @@
+#ifndef SERVER_JOBS_LAUNCH_H
+#define SERVER_JOBS_LAUNCH_H
+
+#include "search/base/error.h"
+
+/*
+ * How this runner starts a job: a command in which words in braces stand for what is known when
+ * it starts. It is split at spaces, without a shell; quotes ' and " keep spaces together.
+ *
+ *     mpirun -np {ranks} {trainer}
+ *     srun --job-name {job} -n {ranks} --gpus-per-task 1 -u {trainer}
+ *
+ *   {trainer}   lathe-train; must be there
+ *   {ranks}     processes of a job (--ranks)
+ *   {job}       job_12
+ *   {work_dir}  its folder, which all of its machines must see
+ *
+ * The command reads the job on standard input and passes the first process's standard output on.
+ * SIGTERM must reach the trainers, as mpirun and srun see to. Under a batch system the trainer
+ * says what the job is called there (its event `start`, member external_id).
+ */
+enum { LAUNCH_WORDS = 64 };
+
+struct launch {
+    const char *trainer, *job, *work_dir;
+    int ranks;
+};
+
+/* Words for execvp, ending with NULL, in one piece of memory for free(). A NULL command is the
+ * trainer alone. E_INPUT: more than LAUNCH_WORDS, a quote that does not end, no {trainer}, or braces
+ * around something else. */
+enum status launch_words(char ***out, const char *command, const struct launch *launch,
+                         struct error *err);
+
+#endif
