@@ -124,3 +124,16 @@ void channels_remove(struct channels *c, const struct shape *before, const struc
             remove_heads(c, &before->layer[l], removal, l, position);
     }
 }
+
+int channels_gone(const struct removal *removal, const struct shape *before, int l, int *gone)
+{
+    int first, k = 0, n = removal_of_layer(removal, before, l, &first), span = 1;
+    if (removal->type == GROUP_HEADS) {
+        const struct layer_shape *layer = &before->layer[l];
+        bool query = removal->unit == HEAD_UNIT_QUERY;
+        span = before->head_dim * (query ? 1 : layer->q_heads / layer->kv_heads);
+    }
+    for (int e = 0; e < n; e++)
+        for (int i = 0; i < span; i++) gone[k++] = removal->position[first + e] * span + i;
+    return k;
+}

@@ -35,6 +35,10 @@ void channels_fade(struct channels *channels, double keep);
 void channels_remove(struct channels *channels, const struct shape *before,
                      const struct removal *removal);
 
+/* The inputs of Wo or Wdown of layer l (stem: of whatever reads a norm) that a removal of the
+ * type takes, as channels above: how many. `gone` has room for as many as a layer has. */
+int channels_gone(const struct removal *removal, const struct shape *before, int l, int *gone);
+
 /* All numbers as one array of channels_count, for a checkpoint. */
 int64_t channels_count(const struct channels *channels);
 void channels_get(const struct channels *channels, double *out);

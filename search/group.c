@@ -46,7 +46,7 @@ static int64_t stem_params(const struct shape *shape)
     for (int l = 0; l < shape->n_layers; l++) {
         const struct layer_shape *layer = &shape->layer[l];
         sum += 2 * (int64_t)shape->head_dim * (layer->q_heads + layer->kv_heads);
-        sum += 3 * (int64_t)layer->ffn + 2;
+        sum += 3 * (int64_t)layer->ffn + 2 + (shape->output_bias ? 2 : 0);
     }
     return sum;
 }

@@ -14,7 +14,8 @@
  *          that is one head.
  *   ffn    one channel of one layer: a row of Wgate, a row of Wup, a column of Wdown.
  *   stem   one channel of the residual stream, the same in all layers: a column of
- *          Wq, Wk, Wv, Wgate, Wup, a row of Wo, Wdown, an element of every norm gain,
+ *          Wq, Wk, Wv, Wgate, Wup, a row of Wo, Wdown (and an element of their biases), of
+ *          every norm gain,
  *          a column of the embedding and, if it is not tied, of the head.
  *
  * Heads may instead be cut by `query`: one query head of every KV group of a layer

@@ -21,6 +21,7 @@ static double scaled_params(const struct shape *s, struct scale by)
         double H = s->layer[l].q_heads * by.heads, K = s->layer[l].kv_heads * by.heads;
         sum += d * h * (2 * H + 2 * K) + 3 * d * s->layer[l].ffn * by.ffn + 2 * d;
         if (s->qkv_bias) sum += (H + 2 * K) * h;
+        if (s->output_bias) sum += 2 * d;
     }
     return sum + s->vocab_size * d * (s->tie_word_embeddings ? 1 : 2);
 }

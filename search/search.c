@@ -47,6 +47,13 @@ static enum status check_scoring(const struct search_options *o, struct error *e
     return OK;
 }
 
+static enum status check_update(const struct search_options *o, const struct shape *source,
+                                struct error *err)
+{
+    if (o->update != UPDATE_BIAS || source->output_bias) return OK;
+    return fail(err, E_INPUT, "update bias needs a source with output_bias");
+}
+
 enum status search_open(struct search *search, const struct shape *source,
                         const struct search_options *options, uint64_t seed, struct error *err)
 {
@@ -56,6 +63,7 @@ enum status search_open(struct search *search, const struct shape *source,
     TRY(space_check(&search->options.space, source, err));
     TRY(check_stop(&search->options, source, err));
     TRY(check_scoring(options, err));
+    TRY(check_update(options, source, err));
     plan_fit(&search->options, source);
     search->seed = seed;
     search->params = search->params_before = search->params_source = shape_params(source);

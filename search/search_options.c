@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-static const char *const update_names[] = { "none", "obs", NULL };
+static const char *const update_names[] = { "none", "obs", "bias", NULL };
 static const char *const stop_names[] = { "params", "ratio", "tokens", "steps" };
 
 void search_options_init(struct search_options *o)
@@ -11,6 +11,11 @@ void search_options_init(struct search_options *o)
     space_init(&o->space);
     scoring_init(&o->scoring);
     schedule_init(&o->schedule);
+}
+
+void search_source(const struct search_options *o, struct shape *source)
+{
+    if (o->update == UPDATE_BIAS) source->output_bias = true;
 }
 
 static const int multiples[] = { 8, 32, 64, 128, 256 };

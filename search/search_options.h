@@ -12,8 +12,10 @@
  *      "schedule": {...}, "stop": {"ratio": 0.7}, "snapshots": {"ratios": [0.1, 0.5]}}
  *
  * space: space.h, criterion: scoring.h, schedule: schedule.h.
- * update: what happens to the weights that remain: none (default), or obs, the trainer's
- * least-squares update of the matrices that lose inputs.
+ * update: what happens to the weights that remain: none (default); obs, the trainer's
+ * least-squares update of the matrices that lose inputs; or bias, FLAP's compensation:
+ * what goes is made up for by its mean, in biases of Wo and Wdown that the model then has
+ * from the start (search_source), at zero if the source had none.
  * `stop` is required and has exactly one member: params (the first removal with
  * P <= params ends the search), ratio (the same with P <= P_source - ratio * P_source),
  * tokens or steps (counted from the start of the warm-up; the source's own training is
@@ -32,7 +34,7 @@ enum { SEARCH_MAX_SNAPSHOTS = 64 };
 
 enum stop_kind { STOP_PARAMS, STOP_RATIO, STOP_TOKENS, STOP_STEPS };
 
-enum update { UPDATE_NONE, UPDATE_OBS };
+enum update { UPDATE_NONE, UPDATE_OBS, UPDATE_BIAS };
 
 struct search_stop {
     enum stop_kind kind;
@@ -54,6 +56,9 @@ struct search_options {
 
 /* Defaults, and stop at ratio 0.5. */
 void search_options_init(struct search_options *options);
+
+/* What the options make of a model before it is searched: the shape to open a search with. */
+void search_source(const struct search_options *options, struct shape *source);
 
 /* Reads an object that the caller opened, and ends it. */
 enum status search_options_read(struct search_options *options, struct field *f);

@@ -76,7 +76,7 @@ static int64_t layer_params(const struct shape *s, const struct layer_shape *lay
 {
     int64_t d = s->hidden_size, h = s->head_dim, H = layer->q_heads, K = layer->kv_heads;
     int64_t weights = d * h * (2 * H + 2 * K) + 3 * d * layer->ffn + 2 * d;
-    return weights + (s->qkv_bias ? (H + 2 * K) * h : 0);
+    return weights + (s->qkv_bias ? (H + 2 * K) * h : 0) + (s->output_bias ? 2 * d : 0);
 }
 
 int64_t shape_params_non_embedding(const struct shape *s)
@@ -117,9 +117,10 @@ bool shape_equal(const struct shape *a, const struct shape *b)
 {
     if (a->hidden_size != b->hidden_size || a->head_dim != b->head_dim ||
         a->vocab_size != b->vocab_size || a->tie_word_embeddings != b->tie_word_embeddings ||
-        a->qkv_bias != b->qkv_bias || a->rope_theta != b->rope_theta ||
-        a->norm_eps != b->norm_eps || a->n_layers != b->n_layers ||
-        !ropes_equal(&a->rope_scaling, &b->rope_scaling) || strcmp(a->family, b->family))
+        a->qkv_bias != b->qkv_bias || a->output_bias != b->output_bias ||
+        a->rope_theta != b->rope_theta || a->norm_eps != b->norm_eps ||
+        a->n_layers != b->n_layers || !ropes_equal(&a->rope_scaling, &b->rope_scaling) ||
+        strcmp(a->family, b->family))
         return false;
     for (int l = 0; l < a->n_layers; l++)
         if (!layers_equal(&a->layer[l], &b->layer[l])) return false;

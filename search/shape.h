@@ -21,7 +21,8 @@
  *
  *     Wq [H h][d]   Wk, Wv [K h][d]   Wo [d][H h]   Wgate, Wup [F][d]   Wdown [d][F]
  *
- * with a bias of H h, K h, K h numbers on Wq, Wk, Wv when qkv_bias. Around the
+ * with a bias of H h, K h, K h numbers on Wq, Wk, Wv when qkv_bias, and one of d numbers on
+ * Wo and on Wdown when output_bias (what FLAP makes up for pruned inputs with). Around the
  * layers: embedding [V][d], a last rmsnorm [d], and the head [V][d], which is the
  * embedding itself when tie_word_embeddings.
  *
@@ -41,12 +42,12 @@
  *
  * Read: hidden_size, head_dim, vocab_size and layers are required; the others default
  * to family llama, not tied, theta 10000, eps 1e-5, qkv_bias as the family has it
- * (qwen2 yes, llama no), no rope_scaling. "n_layers": n with a single element in
+ * (qwen2 yes, llama no), no output_bias, no rope_scaling. "n_layers": n with a single element in
  * `layers` repeats that element n times; with more it must agree. rope_scaling is
  * {"rope_type": "llama3", "factor", "low_freq_factor", "high_freq_factor",
  * "original_max_position_embeddings"}.
- * Written: all of the example's members; qkv_bias and rope_scaling only when they
- * differ from the default.
+ * Written: all of the example's members; qkv_bias, output_bias and rope_scaling only when
+ * they differ from the default.
  */
 enum {
     SHAPE_MAX_LAYERS = 128,
@@ -70,7 +71,7 @@ struct rope_scaling {
 
 struct shape {
     int hidden_size, head_dim, vocab_size;
-    bool tie_word_embeddings, qkv_bias;
+    bool tie_word_embeddings, qkv_bias, output_bias;
     double rope_theta, norm_eps;
     struct rope_scaling rope_scaling;
     char family[16]; /* "llama" or "qwen2" */
@@ -102,7 +103,7 @@ void shape_emit(const struct shape *shape, struct emit *e);
 void shape_hash(const struct shape *shape, char out[HASH_HEX]);
 
 /* Numbers in all weights: tied embedding once, norm gains and biases included.
- *   V d (twice if not tied) + sum over layers (d h (2H + 2K) + 3 d F [+ (H + 2K) h])
+ *   V d (twice if not tied) + sum over layers (d h (2H + 2K) + 3 d F [+ (H + 2K) h] [+ 2 d])
  *   + (2L + 1) d                                             (methods.md, section 0) */
 int64_t shape_params(const struct shape *shape);
 

@@ -63,6 +63,7 @@ enum status shape_read(struct shape *shape, struct field *f)
     shape->vocab_size = (int)field_int(f, "vocab_size", 1, SHAPE_MAX_VOCAB);
     shape->tie_word_embeddings = field_bool_or(f, "tie_word_embeddings", false);
     shape->qkv_bias = field_bool_or(f, "qkv_bias", family_has_bias(family));
+    shape->output_bias = field_bool_or(f, "output_bias", false);
     shape->rope_theta = field_double_or(f, "rope_theta", 0, 1e12, shape->rope_theta);
     shape->norm_eps = field_double_or(f, "norm_eps", 0, 1, shape->norm_eps);
     read_rope_scaling(&shape->rope_scaling, f);
@@ -109,6 +110,7 @@ void shape_emit(const struct shape *shape, struct emit *e)
     emit_kv_bool(e, "tie_word_embeddings", shape->tie_word_embeddings);
     if (shape->qkv_bias != family_has_bias(shape->family))
         emit_kv_bool(e, "qkv_bias", shape->qkv_bias);
+    if (shape->output_bias) emit_kv_bool(e, "output_bias", true);
     emit_kv_double(e, "rope_theta", shape->rope_theta);
     emit_kv_double(e, "norm_eps", shape->norm_eps);
     if (shape->rope_scaling.llama3) emit_rope_scaling(&shape->rope_scaling, e);
@@ -143,6 +145,7 @@ static void emit_canonical(const struct shape *shape, struct emit *e)
     }
     emit_end(e);
     emit_kv_double(e, "norm_eps", shape->norm_eps);
+    if (shape->output_bias) emit_kv_bool(e, "output_bias", true);
     if (shape->qkv_bias != family_has_bias(shape->family))
         emit_kv_bool(e, "qkv_bias", shape->qkv_bias);
     if (shape->rope_scaling.llama3) emit_rope_scaling(&shape->rope_scaling, e);

@@ -16,13 +16,13 @@ static bool by_the_optimizer(const struct scoring *scoring)
 
 bool collector_is_needed(const struct search_options *options)
 {
-    return options->update == UPDATE_OBS || !by_the_optimizer(&options->scoring);
+    return options->update != UPDATE_NONE || !by_the_optimizer(&options->scoring);
 }
 
 bool collector_sees_inputs(const struct search_options *options)
 {
     unsigned inputs = BIT(STAT_OBS) | BIT(STAT_X_SUM) | BIT(STAT_X_SQ) | BIT(STAT_X_ABS_SQ);
-    return options->update == UPDATE_OBS || (scoring_needs(&options->scoring) & inputs);
+    return options->update != UPDATE_NONE || (scoring_needs(&options->scoring) & inputs);
 }
 
 /* ---- what is needed -------------------------------------------------------------------------- */
@@ -46,8 +46,9 @@ static bool needs_gradients(const struct collector *c)
 
 static bool needs_inputs(const struct collector *c)
 {
-    if (c->bypass && bypass_is_started(c->bypass)) return c->obs;
-    return c->obs || needs(c, STAT_X_SUM) || needs(c, STAT_X_SQ) || needs(c, STAT_X_ABS_SQ);
+    if (c->obs || c->compensation) return true;
+    if (c->bypass && bypass_is_started(c->bypass)) return false;
+    return needs(c, STAT_X_SUM) || needs(c, STAT_X_SQ) || needs(c, STAT_X_ABS_SQ);
 }
 
 /* ---- activations, while the forward runs -------------------------------------------------------
@@ -94,6 +95,7 @@ static void see(void *user, enum model_place place, int i, struct view x)
                numbers_at(c, STAT_X_SQ, place, i));
     if (sequences) add_sequences(c->x, at->batch, at->time, x.cols, sequences);
     if (c->obs) obs_see(c->obs, place, i, c->x, x.rows);
+    if (c->compensation) compensation_see(c->compensation, place, i, c->x, x.rows);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -147,6 +149,7 @@ enum status collector_open(struct collector **out, struct model *model, const st
     unit_sums_init(&c->sums, &model->layout, o->space.head_unit, o->scoring.embedding_in_stem);
     if (needs(c, STAT_WG_MAX)) scores_init(&c->step, &search->shape, o->space.head_unit);
     if (c->updates || needs(c, STAT_OBS)) obs_open(&c->obs, model, o, err);
+    if (!err->status && o->update == UPDATE_BIAS) compensation_open(&c->compensation, model, err);
     if (!err->status && needs(c, STAT_KEEP)) bypass_open(&c->bypass, model, search, err);
     if (!err->status) allocate(c, err);
     if (err->status)
@@ -164,6 +167,7 @@ void collector_close(struct collector *c)
     unit_sums_release(&c->sums);
     obs_close(c->obs);
     bypass_close(c->bypass);
+    compensation_close(c->compensation);
     free(c->mean);
     free(c->w);
     free(c->g);
@@ -310,6 +314,7 @@ enum status collector_remove(struct collector *c, const struct removal *removal,
 {
     if (c->updates) TRY(obs_update(c->obs, removal, err));
     if (c->obs) obs_remove(c->obs, &c->statistics.shape, removal);
+    if (c->compensation) compensation_remove(c->compensation, removal);
     if (c->bypass) bypass_remove(c->bypass, &c->statistics.shape, removal);
     if (c->step.block) scores_remove(&c->step, &c->statistics.shape, removal);
     statistics_remove(&c->statistics, removal);
@@ -320,5 +325,6 @@ void collector_fade(struct collector *c, double keep)
 {
     statistics_fade(&c->statistics, keep);
     if (c->obs) obs_fade(c->obs, keep);
+    if (c->compensation) compensation_fade(c->compensation, keep);
     if (c->mean) memset(c->mean, 0, c->model->layout.n_floats * sizeof *c->mean);
 }

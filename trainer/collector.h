@@ -4,13 +4,14 @@
 #include "search/search.h"
 #include "search/statistics.h"
 #include "trainer/bypass.h"
+#include "trainer/compensation.h"
 #include "trainer/obs.h"
 #include "trainer/unit_sums.h"
 
 /*
  * Collects what a search needs beyond the sums of |w g| that the optimizer takes on its
- * way (saliency.h): the statistics of other criteria, and the Hessians of the update
- * `obs`. Works in host memory on what it reads from the backend, weights and
+ * way (saliency.h): the statistics of other criteria, and what the updates `obs` and
+ * `bias` need. Works in host memory on what it reads from the backend, weights and
  * gradients after the backward pass, activations while the forward runs; so it does the
  * same on every backend, at the price of these copies.
  *
@@ -30,9 +31,10 @@ struct collector {
     struct model *model; /* borrowed */
     bool scores;         /* statistics make the scores; else only the Hessians are wanted */
     struct statistics statistics;
-    struct obs *obs; /* NULL when neither statistic nor update needs it */
-    struct bypass *bypass; /* NULL when KEEP is not needed */
-    bool updates;    /* the weights are updated at removals */
+    struct obs *obs;                   /* NULL when neither statistic nor update needs it */
+    struct bypass *bypass;             /* NULL when KEEP is not needed */
+    struct compensation *compensation; /* NULL without update bias */
+    bool updates;                      /* the weights are updated at removals */
     struct unit_sums sums;
     struct observer observer;
     float *mean;        /* WG_MEAN_ABS: sum over steps of w g, laid out as the weights; or NULL */

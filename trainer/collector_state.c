@@ -1,5 +1,5 @@
 /* What a collector holds, as one array of doubles: steps, tokens, the tables, the moments, the
- * Hessians, the keep probabilities, the running means. */
+ * Hessians, the keep probabilities, the sums of inputs, the running means. */
 #include "trainer/collector.h"
 
 /* A walk along the array; `out` or `in` is NULL when only counting or going the other way. */
@@ -75,6 +75,10 @@ static void visit(struct walk *w, struct collector *c)
     for (int i = 0; i < 4; i++) table(w, &st->moment[i]);
     hessians(w, c->obs);
     keep(w, c->bypass);
+    if (c->compensation) {
+        one(w, &c->compensation->tokens);
+        channels(w, &c->compensation->sum);
+    }
     mean(w, c);
 }
 

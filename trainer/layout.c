@@ -21,10 +21,12 @@ static const struct kind_of_slot layer_kinds[] = {
     { SLOT_V, "model.layers.%d.self_attn.v_proj.weight", 2, AXIS_KV, AXIS_STEM },
     { SLOT_V_BIAS, "model.layers.%d.self_attn.v_proj.bias", 1, AXIS_FIXED, AXIS_KV },
     { SLOT_O, "model.layers.%d.self_attn.o_proj.weight", 2, AXIS_STEM, AXIS_Q },
+    { SLOT_O_BIAS, "model.layers.%d.self_attn.o_proj.bias", 1, AXIS_FIXED, AXIS_STEM },
     { SLOT_FFN_NORM, "model.layers.%d.post_attention_layernorm.weight", 1, AXIS_FIXED, AXIS_STEM },
     { SLOT_GATE, "model.layers.%d.mlp.gate_proj.weight", 2, AXIS_FFN, AXIS_STEM },
     { SLOT_UP, "model.layers.%d.mlp.up_proj.weight", 2, AXIS_FFN, AXIS_STEM },
     { SLOT_DOWN, "model.layers.%d.mlp.down_proj.weight", 2, AXIS_STEM, AXIS_FFN },
+    { SLOT_DOWN_BIAS, "model.layers.%d.mlp.down_proj.bias", 1, AXIS_FIXED, AXIS_STEM },
 };
 
 static const struct kind_of_slot embed_kind = { SLOT_EMBED, "model.embed_tokens.weight", 2,
@@ -36,9 +38,11 @@ static const struct kind_of_slot head_kind = { SLOT_HEAD, "lm_head.weight", 2, A
 
 enum { N_LAYER_KINDS = sizeof layer_kinds / sizeof *layer_kinds };
 
-static bool is_bias(enum slot_kind kind)
+static bool is_in(const struct shape *shape, enum slot_kind kind)
 {
-    return kind == SLOT_Q_BIAS || kind == SLOT_K_BIAS || kind == SLOT_V_BIAS;
+    bool qkv = kind == SLOT_Q_BIAS || kind == SLOT_K_BIAS || kind == SLOT_V_BIAS;
+    bool output = kind == SLOT_O_BIAS || kind == SLOT_DOWN_BIAS;
+    return (!qkv || shape->qkv_bias) && (!output || shape->output_bias);
 }
 
 /* The length of an axis at a shape. A fixed one is the vocabulary or, for vectors, 1. */
@@ -93,8 +97,7 @@ static void add_slots(struct layout *layout, int multiple)
     add_slot(layout, &embed_kind, -1, multiple);
     for (int l = 0; l < shape->n_layers; l++)
         for (int k = 0; k < N_LAYER_KINDS; k++)
-            if (shape->qkv_bias || !is_bias(layer_kinds[k].kind))
-                add_slot(layout, &layer_kinds[k], l, multiple);
+            if (is_in(shape, layer_kinds[k].kind)) add_slot(layout, &layer_kinds[k], l, multiple);
     add_slot(layout, &final_norm_kind, -1, multiple);
     if (!shape->tie_word_embeddings) add_slot(layout, &head_kind, -1, multiple);
 }
@@ -131,6 +134,7 @@ static enum status fits(const struct shape *now, const struct shape *room, struc
 {
     if (now->n_layers != room->n_layers || now->head_dim != room->head_dim ||
         now->vocab_size != room->vocab_size || now->qkv_bias != room->qkv_bias ||
+        now->output_bias != room->output_bias ||
         now->tie_word_embeddings != room->tie_word_embeddings)
         return fail(err, E_INPUT,
                     "the shape differs from its source in layers, head_dim, vocabulary, biases or "

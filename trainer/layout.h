@@ -31,10 +31,12 @@ enum slot_kind {
     SLOT_V,
     SLOT_V_BIAS,
     SLOT_O,
+    SLOT_O_BIAS,
     SLOT_FFN_NORM,
     SLOT_GATE,
     SLOT_UP,
     SLOT_DOWN,
+    SLOT_DOWN_BIAS,
     SLOT_FINAL_NORM,
     SLOT_HEAD, /* absent when tied */
     SLOT_KINDS

@@ -14,7 +14,8 @@ static struct view bias_of(const struct model *model, enum model_block which,
                            const struct maps *maps, int i)
 {
     static const enum slot_kind bias[SLOT_KINDS] = {
-        [SLOT_Q] = SLOT_Q_BIAS, [SLOT_K] = SLOT_K_BIAS, [SLOT_V] = SLOT_V_BIAS
+        [SLOT_Q] = SLOT_Q_BIAS, [SLOT_K] = SLOT_K_BIAS,     [SLOT_V] = SLOT_V_BIAS,
+        [SLOT_O] = SLOT_O_BIAS, [SLOT_DOWN] = SLOT_DOWN_BIAS
     };
     enum slot_kind kind = bias[maps->kind[i]];
     const struct slot *slot = kind ? layout_slot(&model->layout, kind, maps->layer) : NULL;

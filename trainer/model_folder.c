@@ -25,13 +25,17 @@ static size_t largest_slot(const struct layout *layout)
 enum status model_folder_read(struct model *model, struct weights *w, struct error *err)
 {
     const struct layout *layout = &model->layout;
-    if (!shape_equal(&w->shape, &layout->current))
+    struct shape expected = layout->current;
+    bool adds_bias = expected.output_bias && !w->shape.output_bias;
+    if (adds_bias) expected.output_bias = false;
+    if (!shape_equal(&w->shape, &expected))
         return fail(err, E_INPUT, "the weights have another shape than the model");
     float *room = malloc(largest_slot(layout) * sizeof *room);
     if (!room) return fail(err, E_MEMORY, "no memory to convert the largest tensor");
     for (int i = 0; i < layout->n_slots && !err->status; i++) {
         const struct slot *slot = &layout->slot[i];
         int rows = slot->dims == 2 ? slot->rows : 0;
+        if (adds_bias && (slot->kind == SLOT_O_BIAS || slot->kind == SLOT_DOWN_BIAS)) continue;
         if (!w->read(w, slot->name, rows, slot->cols, room, err))
             model_write(model, MODEL_WEIGHTS, slot, room);
     }

@@ -208,20 +208,6 @@ enum status obs_losses(struct obs *obs, struct scores *out, struct error *err)
 /* ---- the update -------------------------------------------------------------------------------
  */
 
-/* The inputs of layer l (stem: of every norm) that a removal takes; returns how many. */
-static int inputs_gone(const struct removal *removal, const struct shape *shape, int l, int *gone)
-{
-    int first, k = 0, n = removal_of_layer(removal, shape, l, &first), span = 1;
-    if (removal->type == GROUP_HEADS) {
-        const struct layer_shape *layer = &shape->layer[l];
-        bool query = removal->unit == HEAD_UNIT_QUERY;
-        span = shape->head_dim * (query ? 1 : layer->q_heads / layer->kv_heads);
-    }
-    for (int e = 0; e < n; e++)
-        for (int i = 0; i < span; i++) gone[k++] = removal->position[first + e] * span + i;
-    return k;
-}
-
 static enum status update_at(struct obs *obs, int place, int i, const int *gone, int k,
                              struct error *err)
 {
@@ -257,7 +243,7 @@ enum status obs_update(struct obs *obs, const struct removal *removal, struct er
     const struct shape *shape = model_shape(obs->model);
     int place = place_of(removal->type), *gone = room_for_inputs(shape);
     for (int i = 0; i < n_inputs(shape, place) && !err->status; i++) {
-        int k = inputs_gone(removal, shape, place == PLACE_NORM ? 0 : i, gone);
+        int k = channels_gone(removal, shape, place == PLACE_NORM ? 0 : i, gone);
         if (k) update_at(obs, place, i, gone, k, err);
     }
     free(gone);

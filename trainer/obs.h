@@ -16,8 +16,7 @@
  *
  * Matrices with the same inputs share a Hessian. A head that is the embedding (tied) is
  * not updated: as an embedding it would suffer. Output rows that go need no update.
- * Moments stay as they are. There is no bias to take up the mean of what goes (FLAP):
- * these models have none on Wo and Wdown.
+ * Moments stay as they are. Biases are not touched; compensation.h is about those.
  */
 struct obs {
     struct model *model;      /* borrowed */

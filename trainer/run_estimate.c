@@ -17,9 +17,10 @@ static enum status shape_at(const char *path, struct shape *out, struct error *e
 
 static enum status source_of(const struct job *job, struct shape *out, struct error *err)
 {
-    if (!job->model.has_shape)
-        return shape_at(job->model.path, out, err) ? fail_in(err, "model/path") : OK;
     *out = job->model.shape;
+    if (!job->model.has_shape && shape_at(job->model.path, out, err))
+        return fail_in(err, "model/path");
+    if (job->kind == JOB_SEARCH) search_source(&job->search, out);
     return OK;
 }
 

@@ -256,10 +256,12 @@ static enum status find_source(struct training *t, struct weights **weights, str
     t->max_position = t->job->recipe.sequence_length;
     if (model->has_shape) {
         t->source = model->shape;
+        if (training_is_search(t)) search_source(&t->job->search, &t->source);
         return OK;
     }
     if (weights_open(weights, model->path, err)) return fail_in(err, "model/path");
     t->source = (*weights)->shape;
+    if (training_is_search(t)) search_source(&t->job->search, &t->source);
     if ((*weights)->max_position > t->max_position) t->max_position = (*weights)->max_position;
     return OK;
 }

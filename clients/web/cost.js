@@ -2,7 +2,7 @@
  * What a shape costs, by the service's own formulas: d hidden size, h head dimension,
  * per layer Q query heads, K KV heads, F FFN channels.
  *
- *   layer       d (2 Q h + 2 K h + 3 F) + 2 d, and (Q + 2 K) h for biases
+ *   layer       d (2 Q h + 2 K h + 3 F) + 2 d, and (Q + 2 K) h, 2 d for biases
  *   embedding   V d, twice when input and output are not tied;  final norm d
  *   training    6 N + 6 sum(Q h) context FLOPs for a token;  cache 4 K h bytes (16 bit)
  */
@@ -10,11 +10,13 @@ const sum = (list) => list.reduce((a, b) => a + b, 0);
 
 export function attentionParams(shape, layer) {
     const rows = (layer.q_heads + layer.kv_heads) * shape.head_dim;
+    const out = shape.output_bias ? shape.hidden_size : 0;
     const bias = shape.qkv_bias ? (layer.q_heads + 2 * layer.kv_heads) * shape.head_dim : 0;
-    return 2 * shape.hidden_size * rows + bias;
+    return 2 * shape.hidden_size * rows + bias + out;
 }
 
-export const ffnParams = (shape, layer) => 3 * shape.hidden_size * layer.ffn;
+export const ffnParams = (shape, layer) =>
+    shape.hidden_size * (3 * layer.ffn + (shape.output_bias ? 1 : 0));
 
 /* Parameters by what they are for. */
 export function paramSplit(shape) {

@@ -44,6 +44,12 @@ static void emit_common(const struct shape *shape, int context, struct emit *e)
     emit_kv_double(e, "rms_norm_eps", shape->norm_eps);
     emit_rope(shape, e);
     emit_kv_int(e, "max_position_embeddings", context);
+    if (shape->output_bias) {
+        emit_key(e, "lathe"), emit_begin(e, '{');
+        emit_kv_string(e, "family", shape->family);
+        emit_kv_bool(e, "output_bias", true);
+        emit_end(e);
+    }
     emit_kv_bool(e, "attention_bias", shape->qkv_bias && strcmp(shape->family, "qwen2"));
     emit_kv_bool(e, "mlp_bias", false);
     emit_kv_string(e, "torch_dtype", "float32");
@@ -173,6 +179,11 @@ enum status config_emit(enum config_format format, const struct shape *shape, in
     if (format == CONFIG_HF && !shape_is_uniform(shape))
         return fail(err, E_CONFLICT,
                     "its layers differ, which hf cannot say; take per_layer_config or gguf");
+    if (shape->output_bias && (format == CONFIG_HF || format == CONFIG_DECILM))
+        return fail(err, E_CONFLICT,
+                    "it has biases on Wo and Wdown, which %s cannot say; take per_layer_config or "
+                    "gguf",
+                    config_formats[format]);
     if (format == CONFIG_DECILM && !same_q_heads(shape))
         return fail(err, E_CONFLICT,
                     "its layers have different numbers of query heads, which decilm "

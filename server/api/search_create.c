@@ -168,6 +168,7 @@ static enum status check_vocabulary(const struct brief *b, int64_t tokens, struc
 static enum status check_search(struct brief *b, struct search *search, struct error *err)
 {
     int64_t per_step = recipe_tokens_per_step(&b->training.recipe);
+    search_source(&b->options, &b->shape);
     b->options.tokens_per_step = per_step;
     b->options.start_step = (b->train_tokens + per_step - 1) / per_step;
     if (search_open(search, &b->shape, &b->options, (uint64_t)b->training.seed, err))

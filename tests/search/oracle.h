@@ -70,6 +70,7 @@ static long oracle_params(const struct oracle *o)
         long q = alive(o->query[l]) * h, kv = alive(o->kv[l]) * h;
         n += q * d + kv * d + kv * d + d * q;
         if (o->source.qkv_bias) n += q + kv + kv;
+        if (o->source.output_bias) n += 2 * d;
         for (int j = 0; j < ORACLE_WIDTH; j++)
             if (o->ffn[l][j]) n += d + d + d;
         n += d + d;

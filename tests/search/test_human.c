@@ -61,6 +61,7 @@ static void test_random_sources(void)
                   kv * (1 + (int)rng_below(&rng, 4)), kv, h, 96 + (int)rng_below(&rng, 1500),
                   259 + (int)rng_below(&rng, 4000), rng_below(&rng, 2));
         s.qkv_bias = rng_below(&rng, 2);
+        s.output_bias = rng_below(&rng, 2);
         for (int l = 0; l < s.n_layers && i % 2; l++) s.layer[l].ffn -= (int)rng_below(&rng, 60);
         double ratio = 0.05 + 0.7 * rng_uniform(&rng);
         double error = check_human(&s, (int64_t)((double)shape_params(&s) * (1 - ratio)));

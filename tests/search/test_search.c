@@ -26,6 +26,7 @@ static struct shape random_shape(struct rng *rng, bool uniform)
     s.vocab_size = between(rng, 2, 30);
     s.tie_word_embeddings = between(rng, 0, 1);
     s.qkv_bias = between(rng, 0, 1);
+    s.output_bias = between(rng, 0, 1);
     shape_set_layers(&s, between(rng, 1, 4), random_layer(rng));
     for (int l = 0; !uniform && l < s.n_layers; l++) s.layer[l] = random_layer(rng);
     return s;

@@ -80,6 +80,7 @@ static struct shape random_shape(struct rng *rng)
     s.vocab_size = 1 + (int)rng_below(rng, 1000);
     s.tie_word_embeddings = rng_below(rng, 2);
     s.qkv_bias = rng_below(rng, 2);
+    s.output_bias = rng_below(rng, 2);
     if (rng_below(rng, 2)) strcpy(s.family, "qwen2");
     s.rope_theta = 1 + 1e6 * rng_uniform(rng);
     s.norm_eps = 1e-6;
@@ -132,6 +133,7 @@ static int64_t slow_params(const struct shape *s)
         int64_t q = s->layer[l].q_heads * h, k = s->layer[l].kv_heads * h, f = s->layer[l].ffn;
         n += q * d + k * d + k * d + d * q + f * d + f * d + d * f + d + d;
         if (s->qkv_bias) n += q + k + k;
+        if (s->output_bias) n += d + d;
     }
     return n + d;
 }

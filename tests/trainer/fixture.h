@@ -9,13 +9,14 @@
 
 /* Small models with unequal layers, and batches for them. */
 
-/* Three layers, all different; heads * head_dim differs from hidden. `queries` per KV head. */
+/* Three layers, all different; heads * head_dim differs from hidden. `queries` per KV head. With
+ * biases, all that there are. */
 static inline struct shape fixture_shape(int queries, bool tied, bool bias)
 {
     struct shape shape;
     shape_init(&shape);
     shape.hidden_size = 22, shape.head_dim = 6, shape.vocab_size = 31;
-    shape.tie_word_embeddings = tied, shape.qkv_bias = bias;
+    shape.tie_word_embeddings = tied, shape.qkv_bias = shape.output_bias = bias;
     shape_set_layers(&shape, 3, (struct layer_shape){ 3 * queries, 3, 18 });
     shape.layer[1] = (struct layer_shape){ 2 * queries, 2, 35 };
     shape.layer[2] = (struct layer_shape){ 4 * queries, 4, 9 };

@@ -142,7 +142,7 @@ static inline void slow_layer(struct slow_model *s, struct fixture *f, int l, do
     s->att[l] = slow_room(SLOW_ROWS, H * D);
     slow_attend(s->att[l], q, k, v, H, K, D);
     if (s->mask) slow_mask(s->att[l], H * D, s->mask->heads[l], s->mask->n_heads[l]);
-    slow_linear(x, s->att[l], H * D, C, W("self_attn.o_proj.weight"), NULL);
+    slow_linear(x, s->att[l], H * D, C, W("self_attn.o_proj.weight"), W("self_attn.o_proj.bias"));
     in = s->norm[2 * l + 1] =
         slow_norm(x, C, s->shape.norm_eps, W("post_attention_layernorm.weight"));
     slow_linear(gate, in, C, F, W("mlp.gate_proj.weight"), NULL);
@@ -150,7 +150,7 @@ static inline void slow_layer(struct slow_model *s, struct fixture *f, int l, do
     s->act[l] = slow_room(SLOW_ROWS, F);
     for (int i = 0; i < SLOW_ROWS * F; i++) s->act[l][i] = gate[i] / (1 + exp(-gate[i])) * up[i];
     if (s->mask) slow_mask(s->act[l], F, s->mask->ffn[l], s->mask->n_ffn[l]);
-    slow_linear(x, s->act[l], F, C, W("mlp.down_proj.weight"), NULL);
+    slow_linear(x, s->act[l], F, C, W("mlp.down_proj.weight"), W("mlp.down_proj.bias"));
 #undef W
     free(q), free(k), free(v), free(gate), free(up);
 }

@@ -61,6 +61,12 @@ static struct weights *source_of(const struct shape *shape, const char *name)
     CHECK_OK(backend_open(&be, "ref", 1, &err), err);
     CHECK_OK(model_open(&model, be, shape, shape, &options, &err), err);
     model_init(model, 7);
+    for (int i = 0; i < model->layout.n_slots; i++) {
+        const struct slot *slot = &model->layout.slot[i];
+        float bias[64];
+        for (int c = 0; c < slot->cols && c < 64; c++) bias[c] = 0.1f * (float)(c % 7 - 3);
+        if (strstr(slot->name, ".bias")) model_write(model, MODEL_WEIGHTS, slot, bias);
+    }
     CHECK_OK(model_folder_write(model, path, &extra, sha256, &err), err);
     model_close(model);
     backend_close(be);
@@ -291,6 +297,16 @@ int main(void)
     struct shape a = uniform(false), b = uniform(true), c = uneven(), d = scaled();
     struct weights *plain = source_of(&a, "plain"), *biased = source_of(&b, "biased");
     struct weights *odd = source_of(&c, "uneven"), *rope = source_of(&d, "scaled");
+    struct shape e = uniform(false), g = uneven(), h = uniform(true);
+    e.output_bias = g.output_bias = h.output_bias = true;
+    struct weights *out[] = { source_of(&e, "out"), source_of(&g, "out-uneven"),
+                              source_of(&h, "all-biases") };
+    for (int i = 0; i < 3; i++) {
+        test_exact(out[i], EXPORT_HF, "LatheForCausalLM");
+        test_exact(out[i], EXPORT_GGUF, i == 1 ? "deci" : "llama");
+        test_padded(out[i], EXPORT_HF_PADDED, false);
+    }
+    test_refusals(out[0]);
     test_exact(plain, EXPORT_HF, "LlamaForCausalLM");
     test_exact(plain, EXPORT_GGUF, "llama");
     test_exact(biased, EXPORT_HF, "Qwen2ForCausalLM");
@@ -318,6 +334,7 @@ int main(void)
     weights_close(biased);
     weights_close(odd);
     weights_close(rope);
+    for (int i = 0; i < 3; i++) weights_close(out[i]);
     dir_remove(root, &ignored);
     puts("ok");
     return 0;

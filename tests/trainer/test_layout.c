@@ -12,6 +12,7 @@ static struct shape random_shape(struct rng *rng)
     s.hidden_size = between(rng, 1, 90), s.head_dim = 2 * between(rng, 1, 8);
     s.vocab_size = between(rng, 1, 300), s.tie_word_embeddings = between(rng, 0, 1);
     s.qkv_bias = between(rng, 0, 1);
+    s.output_bias = between(rng, 0, 1);
     shape_set_layers(&s, between(rng, 1, 7), (struct layer_shape){ 1, 1, 1 });
     for (int l = 0; l < s.n_layers; l++) {
         int kv = between(rng, 1, 5);

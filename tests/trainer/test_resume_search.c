@@ -9,6 +9,8 @@
     "," more                                                                                       \
     "},\"validation\":{\"every_steps\":10,\"tokens\":512},\"checkpoint\":{\"every_steps\":"        \
     "3,\"keep\":2}"
+#define FLAP_AND_BIAS                                                                              \
+    "\"criterion\":{\"name\":\"flap\"},\"update\":\"bias\",\"space\":{\"scope\":\"per_layer\"}"
 #define FLAP_AND_OBS "\"criterion\":{\"name\":\"flap\",\"ema\":0.5},\"update\":\"obs\""
 #define MEAN_PER_LAYER                                                                             \
     "\"criterion\":{\"name\":\"param_first\",\"abs\":\"after\"},\"space\":{\"scope\":\"per_"       \
@@ -39,6 +41,11 @@ static const char *mean_job(const char *dir)
     return small_job("search", dir, SMALL_SHAPE_MODEL, SEARCH_BY(MEAN_PER_LAYER));
 }
 
+static const char *bias_job(const char *dir)
+{
+    return small_job("search", dir, SMALL_SHAPE_MODEL, SEARCH_BY(FLAP_AND_BIAS));
+}
+
 static const char *bypass_job(const char *dir)
 {
     return small_job("search", dir, SMALL_SHAPE_MODEL, SEARCH_BY(BYPASS("uniform")));
@@ -57,6 +64,8 @@ static const char *saap_job(const char *dir)
 int main(void)
 {
     world_make();
+    kill_and_compare(bias_job, 1);
+    clear();
     kill_and_compare(bypass_job, 2);
     clear();
     kill_and_compare(bypass_per_layer_job, 3);

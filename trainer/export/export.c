@@ -19,7 +19,8 @@ const struct quant_type *export_type(int i)
 
 bool export_is_stock(const struct shape *shape)
 {
-    return shape_is_uniform(shape) && shape->hidden_size % shape->layer[0].q_heads == 0;
+    return shape_is_uniform(shape) && !shape->output_bias &&
+           shape->hidden_size % shape->layer[0].q_heads == 0;
 }
 
 enum status export_text(const char *dir, const char *name, const struct buf *text,

@@ -127,7 +127,7 @@ enum status export_decilm(struct weights *w, const struct export_spec *spec, con
 {
     int eos;
     struct weights *padded;
-    if (w->shape.qkv_bias)
+    if (w->shape.qkv_bias || w->shape.output_bias)
         return fail(err, E_INPUT,
                     "DeciLM has no biases on q, k and v alone; this model goes into hf or gguf");
     pad_to_decilm(&w->shape, &out->shape);

@@ -20,7 +20,7 @@ struct writing {
 static const char *arch_of(const struct shape *shape)
 {
     if (!shape_is_uniform(shape)) return "deci";
-    return shape->qkv_bias ? "qwen2" : "llama";
+    return shape->qkv_bias && !shape->output_bias ? "qwen2" : "llama"; /* llama takes any bias */
 }
 
 /* ---- keys

@@ -34,7 +34,9 @@ static void use_own_classes(json_t *config, const struct shape *shape)
     json_object_set_new(config, "model_type", json_string("lathe"));
     json_object_set_new(config, "attention_bias", json_boolean(shape->qkv_bias));
     json_object_set_new(config, "mlp_bias", json_false());
-    json_object_set_new(config, "lathe", json_pack("{s:s}", "family", shape->family));
+    json_object_set_new(
+        config, "lathe",
+        json_pack("{s:s, s:b}", "family", shape->family, "output_bias", (int)shape->output_bias));
     json_object_set_new(config, "auto_map",
                         json_pack("{s:s, s:s, s:s}", "AutoConfig", "modeling_lathe.LatheConfig",
                                   "AutoModel", "modeling_lathe.LatheModel", "AutoModelForCausalLM",

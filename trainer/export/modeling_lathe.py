@@ -2,7 +2,7 @@
 
 config.per_layer_config names, for every layer, num_attention_heads, num_key_value_heads and intermediate_size; the
 plain members of config.json are the largest of any layer. Everything else is Llama's, except that attention_bias puts
-biases on q, k and v only, as Qwen2 has them. Works with transformers 4 (where per_layer_config is a plain dictionary)
+biases on q, k and v only, as Qwen2 has them, and "output_bias" of config.lathe on o and down. Works with transformers 4 (where per_layer_config is a plain dictionary)
 and 5 (where it is a view of one config per layer).
 """
 import copy
@@ -36,11 +36,17 @@ def layer_config(config, i):
     return mine
 
 
+def with_bias(linear, bias):
+    if (linear.bias is not None) == bias:
+        return linear
+    return nn.Linear(linear.in_features, linear.out_features, bias=bias)
+
+
 def make_layer(config, i):
     layer = LlamaDecoderLayer(layer_config(config, i), i)
-    if config.attention_bias:
-        o = layer.self_attn.o_proj
-        layer.self_attn.o_proj = nn.Linear(o.in_features, o.out_features, bias=False)
+    output_bias = bool((getattr(config, "lathe", None) or {}).get("output_bias"))
+    layer.self_attn.o_proj = with_bias(layer.self_attn.o_proj, output_bias)
+    layer.mlp.down_proj = with_bias(layer.mlp.down_proj, output_bias)
     return layer
 
 

@@ -36,6 +36,8 @@ static struct axes axes_of(const char *name)
         { ".q_proj.bias", AXIS_NONE, AXIS_QUERIES },
         { ".k_proj.bias", AXIS_NONE, AXIS_KEYS },
         { ".v_proj.bias", AXIS_NONE, AXIS_KEYS },
+        { ".o_proj.bias", AXIS_NONE, AXIS_STEM },
+        { ".down_proj.bias", AXIS_NONE, AXIS_STEM },
         { "embed_tokens.weight", AXIS_VOCAB, AXIS_STEM },
         { "lm_head.weight", AXIS_VOCAB, AXIS_STEM },
     };
@@ -129,7 +131,8 @@ static enum status check_fit(const struct shape *a, const struct shape *b, struc
 {
     if (a->n_layers != b->n_layers || a->head_dim != b->head_dim ||
         a->vocab_size != b->vocab_size || a->hidden_size > b->hidden_size ||
-        a->qkv_bias != b->qkv_bias || a->tie_word_embeddings != b->tie_word_embeddings)
+        a->qkv_bias != b->qkv_bias || a->output_bias != b->output_bias ||
+        a->tie_word_embeddings != b->tie_word_embeddings)
         return fail(err, E_INPUT,
                     "the model cannot be padded to a shape with other layers, heads or vocabulary");
     for (int l = 0; l < a->n_layers; l++) {

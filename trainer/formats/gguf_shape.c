@@ -129,6 +129,7 @@ static enum status read_vocab(struct reading *r, struct shape *shape)
     shape->vocab_size = (int)embed->dim[1];
     shape->tie_word_embeddings = !gguf_tensor(r->g, "output.weight");
     shape->qkv_bias = gguf_tensor(r->g, "blk.0.attn_q.bias") != NULL;
+    shape->output_bias = gguf_tensor(r->g, "blk.0.ffn_down.bias") != NULL;
     return OK;
 }
 
@@ -220,10 +221,12 @@ bool gguf_name_of(const char *hf, char out[GGUF_NAME_ROOM])
         { "self_attn.v_proj.weight", "attn_v.weight" },
         { "self_attn.v_proj.bias", "attn_v.bias" },
         { "self_attn.o_proj.weight", "attn_output.weight" },
+        { "self_attn.o_proj.bias", "attn_output.bias" },
         { "post_attention_layernorm.weight", "ffn_norm.weight" },
         { "mlp.gate_proj.weight", "ffn_gate.weight" },
         { "mlp.up_proj.weight", "ffn_up.weight" },
         { "mlp.down_proj.weight", "ffn_down.weight" },
+        { "mlp.down_proj.bias", "ffn_down.bias" },
         { "model.embed_tokens.weight", "token_embd.weight" },
         { "model.norm.weight", "output_norm.weight" },
         { "lm_head.weight", "output.weight" },

@@ -128,6 +128,7 @@ static int read_family(struct shape *shape, struct field *f)
         refuse_true(f, "attention_bias", "a bias on the attention's output is not supported");
     if (field_object(f, "lathe", &lathe)) {
         family = field_choice(&lathe, "family", families);
+        shape->output_bias = field_bool_or(&lathe, "output_bias", false);
         field_end(&lathe);
     }
     snprintf(shape->family, sizeof shape->family, "%s", families[family]);

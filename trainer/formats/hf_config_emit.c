@@ -73,18 +73,22 @@ static void emit_layers(const struct shape *s, struct emit *e)
     emit_end(e);
 }
 
+/* A bias on Wo and Wdown alone is in no class of others: an export brings its own (export_hf.c). */
 static void emit_kind(const struct shape *s, struct emit *e)
 {
-    const char *type = s->qkv_bias ? "qwen2" : "llama";
+    const char *type = s->output_bias ? "lathe" : s->qkv_bias ? "qwen2" : "llama";
     emit_key(e, "architectures");
     emit_begin(e, '[');
-    emit_string(e, s->qkv_bias ? "Qwen2ForCausalLM" : "LlamaForCausalLM");
+    emit_string(e, s->output_bias ? "LatheForCausalLM"
+                   : s->qkv_bias  ? "Qwen2ForCausalLM"
+                                  : "LlamaForCausalLM");
     emit_end(e);
     emit_kv_string(e, "model_type", type);
     if (!strcmp(type, s->family)) return;
     emit_key(e, "lathe");
     emit_begin(e, '{');
     emit_kv_string(e, "family", s->family);
+    if (s->output_bias) emit_kv_bool(e, "output_bias", true);
     emit_end(e);
 }
 
@@ -113,8 +117,8 @@ void hf_config_emit(const struct shape *shape, const struct hf_config_extra *ext
     emit_kv_double(e, "rms_norm_eps", shape->norm_eps);
     emit_rope(shape, e);
     emit_kv_int(e, "max_position_embeddings", extra->max_position);
-    if (!shape->qkv_bias) {
-        emit_kv_bool(e, "attention_bias", false);
+    if (!shape->qkv_bias || shape->output_bias) {
+        emit_kv_bool(e, "attention_bias", shape->qkv_bias);
         emit_kv_bool(e, "mlp_bias", false);
     }
     emit_token_ids(extra, e);

@@ -31,7 +31,7 @@ static enum status each_of_layer(const struct shape *s, int l, const struct weig
     const struct {
         const char *name;
         int rows, cols;
-        bool bias;
+        bool left_out;
     } tensor[] = {
         { "input_layernorm.weight", 0, d, false },
         { "self_attn.q_proj.weight", q, d, false },
@@ -42,13 +42,15 @@ static enum status each_of_layer(const struct shape *s, int l, const struct weig
         { "mlp.gate_proj.weight", ffn, d, false },
         { "mlp.up_proj.weight", ffn, d, false },
         { "mlp.down_proj.weight", d, ffn, false },
-        { "self_attn.q_proj.bias", 0, q, true },
-        { "self_attn.k_proj.bias", 0, kv, true },
-        { "self_attn.v_proj.bias", 0, kv, true },
+        { "self_attn.q_proj.bias", 0, q, !s->qkv_bias },
+        { "self_attn.k_proj.bias", 0, kv, !s->qkv_bias },
+        { "self_attn.v_proj.bias", 0, kv, !s->qkv_bias },
+        { "self_attn.o_proj.bias", 0, d, !s->output_bias },
+        { "mlp.down_proj.bias", 0, d, !s->output_bias },
     };
     for (size_t i = 0; i < sizeof tensor / sizeof *tensor; i++) {
         char name[64];
-        if (tensor[i].bias && !s->qkv_bias) continue;
+        if (tensor[i].left_out) continue;
         snprintf(name, sizeof name, "model.layers.%d.%s", l, tensor[i].name);
         TRY(visit->tensor(visit->user, name, tensor[i].rows, tensor[i].cols, err));
     }
