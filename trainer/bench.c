@@ -8,6 +8,7 @@
 #include "search/base/emit.h"
 #include "search/base/rng.h"
 #include "search/cost.h"
+#include "trainer/bench_removals.h"
 #include "trainer/floor.h"
 #include "trainer/formats/file.h"
 #include "trainer/formats/weights.h"
@@ -19,12 +20,13 @@ static const double H100_FLOPS = 989e12; /* dense bf16, for the GPU's share of i
 
 struct bench {
     const char *model_dir, *shape_file, *backend;
-    int batch, seq, threads, steps;
+    int batch, seq, threads, steps, removals;
     bool saliency, recompute;
     struct shape shape;
     struct backend *be;
     struct model *model;
     struct saliency *sums;
+    struct scores scores;
     int32_t *ids;
     /* seconds: whole plain steps, their gradients, steps with saliency, floors */
     double *plain, *gradient, *with_sums, *floor;
@@ -83,6 +85,7 @@ static enum status open_all(struct bench *b, struct error *err)
     TRY(backend_open(&b->be, b->backend, b->threads, err));
     TRY(model_open(&b->model, b->be, &b->shape, &b->shape, &options, err));
     TRY(saliency_open(&b->sums, b->model, HEAD_UNIT_KV_GROUP, err));
+    scores_init(&b->scores, &b->shape, HEAD_UNIT_KV_GROUP);
     model_init(b->model, 1);
     size_t n = (size_t)b->batch * (size_t)b->seq + 1;
     b->ids = calloc(n, sizeof *b->ids);
@@ -98,6 +101,7 @@ static enum status open_all(struct bench *b, struct error *err)
 static void close_all(struct bench *b)
 {
     saliency_close(b->sums);
+    scores_release(&b->scores);
     model_close(b->model);
     backend_close(b->be);
     free(b->ids);
@@ -116,6 +120,7 @@ static double time_step(struct bench *b, int64_t step, bool sums, double *gradie
     b->be->finish(b->be);
     *gradient = now() - start;
     optim_step(b->model, &options, 1e-4, step, sums ? b->sums : NULL);
+    if (sums) saliency_collect(b->sums, &b->scores);
     b->be->finish(b->be);
     return now() - start;
 }
@@ -162,7 +167,7 @@ static void report_bytes(const struct model_bytes *bytes, struct emit *e)
     emit_end(e);
 }
 
-static void report(struct bench *b, struct emit *e)
+static enum status report(struct bench *b, struct emit *e, struct error *err)
 {
     double step = median(b->plain, b->n_plain), gradient = median(b->gradient, b->n_plain);
     double flops = (double)cost_of(&b->shape, b->seq).flops_per_token;
@@ -184,14 +189,16 @@ static void report(struct bench *b, struct emit *e)
     if (b->n_sums) emit_kv_double(e, "saliency_share", median(b->with_sums, b->n_sums) / step - 1);
     if (!strncmp(b->be->name, "cuda", 4))
         emit_kv_double(e, "mfu", flops * tokens_per_second / H100_FLOPS);
+    if (b->removals) TRY(bench_removals(b->model, b->removals, 1e3 * step, e, err));
     emit_end(e);
+    return OK;
 }
 
 static const char usage[] =
     "usage: lathe-train bench --model DIR | --shape FILE --batch B --seq T [--backend "
     "ref|cpu|cuda]\n"
     "                         [--threads N] [--steps N] [--saliency] [--recompute]\n"
-    "                         [--precision float32|bf16]\n";
+    "                         [--precision float32|bf16] [--removals N]\n";
 
 static bool read_options(struct bench *b, int argc, char **argv)
 {
@@ -201,7 +208,8 @@ static bool read_options(struct bench *b, int argc, char **argv)
         { "batch", required_argument, NULL, 'B' },   { "seq", required_argument, NULL, 'T' },
         { "backend", required_argument, NULL, 'b' }, { "threads", required_argument, NULL, 't' },
         { "steps", required_argument, NULL, 'n' },   { "saliency", no_argument, NULL, 'g' },
-        { "recompute", no_argument, NULL, 'r' },     { 0 }
+        { "recompute", no_argument, NULL, 'r' },     { "removals", required_argument, NULL, 'R' },
+        { 0 }
     };
     optind = 0;
     const char *precision = NULL;
@@ -216,13 +224,15 @@ static bool read_options(struct bench *b, int argc, char **argv)
         case 'g': b->saliency = true; break;
         case 'r': b->recompute = true; break;
         case 'p': precision = optarg; break;
+        case 'R': b->removals = atoi(optarg); break;
         default: return false;
         }
     if (precision && !strcmp(b->backend, "cpu") && !strcmp(precision, "bf16"))
         b->backend = "cpu-bf16";
     else if (precision && strcmp(precision, "float32"))
         return false;
-    return !b->model_dir != !b->shape_file && b->steps >= 1 && b->steps <= MAX_STEPS;
+    return !b->model_dir != !b->shape_file && b->steps >= 1 && b->steps <= MAX_STEPS &&
+           b->removals >= 0 && b->removals <= MAX_STEPS;
 }
 
 int bench_main(int argc, char **argv)
@@ -236,8 +246,7 @@ int bench_main(int argc, char **argv)
     emit_init(&emit, &out);
     if (!open_all(&b, &err)) {
         run(&b);
-        report(&b, &emit);
-        printf("%s\n", out.bytes);
+        if (!report(&b, &emit, &err)) printf("%s\n", out.bytes);
     }
     close_all(&b);
     buf_release(&out);

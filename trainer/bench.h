@@ -3,13 +3,14 @@
 
 /*
  * lathe-train bench --model DIR | --shape FILE --batch B --seq T [--backend B] [--threads N]
- *                   [--steps N] [--saliency] [--recompute]
+ *                   [--steps N] [--saliency] [--recompute] [--removals N]
  *
  * Times training steps on random tokens and prints one JSON object: tokens per second
  * and milliseconds per step (medians), the gradient's and the optimizer's part,
  * floating-point operations per token, bytes held, and the GEMM-only floor of the same
  * shapes (floor.h), a run of it after every step so that both see the same machine.
- * With --saliency every other step takes saliency and its share is printed.
+ * With --saliency every other step takes saliency and its share is printed; with
+ * --removals what taking units out costs (bench_removals.h).
  */
 int bench_main(int argc, char **argv);
 
