@@ -13,6 +13,7 @@ enum status replay_open(struct replay *replay, const char *source, const char *o
     field_root(&f, json, err);
     search_options_init(&replay->options);
     search_options_read(&replay->options, &f);
+    space_resolve(&replay->options.space, &replay->source);
     json_decref(json);
     return err->status;
 }

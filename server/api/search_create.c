@@ -34,7 +34,7 @@ struct brief {
     const char *name, *dataset;
     const char *model, *architecture; /* numbers; both NULL: shape */
     struct shape shape;
-    int64_t train_tokens;
+    int64_t train_tokens, recover_tokens;
     struct search_options options;
     struct training training;
     bool dry_run;
@@ -88,12 +88,21 @@ static void read_options(struct brief *b, struct field *body)
     json_decref(alone);
 }
 
+static void read_recovery(struct brief *b, struct field *body)
+{
+    struct field recover;
+    if (!field_object(body, "recover", &recover)) return;
+    b->recover_tokens = field_int(&recover, "tokens", 0, INT64_C(1) << 50);
+    field_end(&recover);
+}
+
 static enum status read_body(struct brief *b, struct field *body)
 {
     b->name = create_name(body, "search");
     b->dataset = create_id(body, "dataset", "data");
     read_source(b, body);
     read_options(b, body);
+    read_recovery(b, body);
     training_read(&b->training, body, true);
     training_refuse_lora(&b->training, body,
                          "is for runs with init inherit, of an architecture that a search found");
@@ -210,6 +219,7 @@ static void emit_spec(const struct brief *b, struct emit *e)
     emit_kv_id(e, "architecture", "arch", b->architecture);
     emit_tokens(e, "train", b->train_tokens);
     emit_end(e);
+    emit_tokens(e, "recover", b->recover_tokens);
     training_emit(&b->training, e);
     emit_end(e);
 }
@@ -226,7 +236,11 @@ static void emit_document(const struct brief *b, struct emit *e)
         shape_emit(&b->shape, e);
         emit_end(e);
     }
-    emit_tokens(e, "budget", b->train_tokens);
+    emit_key(e, "budget");
+    emit_begin(e, '{');
+    emit_kv_int(e, "tokens", b->train_tokens);
+    if (b->recover_tokens) emit_kv_int(e, "recover_tokens", b->recover_tokens);
+    emit_end(e);
     emit_key(e, "search");
     search_options_emit(&b->options, e);
     emit_end(e);

@@ -2,6 +2,7 @@
 
 #include "server/api/action.h"
 #include "server/api/api.h"
+#include "server/api/explain.h"
 #include "server/api/page.h"
 #include "server/api/saliency.h"
 
@@ -21,7 +22,7 @@
     " s.options -> 'space' as space, s.options -> 'criterion' as criterion,"                       \
     " s.options -> 'update' as update, s.options -> 'schedule' as schedule,"                       \
     " s.options -> 'stop' as stop, s.options -> 'snapshots' as snapshots,"                         \
-    " s.spec -> 'recipe' as recipe, s.spec -> 'validation' as validation,"                         \
+    " s.spec -> 'recover' as recover, s.spec -> 'recipe' as recipe, s.spec -> 'validation' as validation,"                         \
     " s.spec -> 'checkpoint' as checkpoint, s.spec -> 'backend' as backend,"                       \
     " s.spec -> 'threads' as threads, s.seed"
 
@@ -119,6 +120,18 @@ static const struct route routes[] = {
       .scope = SCOPE_READ,
       .operation = "getSaliency",
       .summary = "The lowest score of every type over the trajectory" },
+    { .method = "GET",
+      .path = "/v1/searches/{id}/explain",
+      .handle = search_explain,
+      .scope = SCOPE_READ,
+      .operation = "getExplanations",
+      .summary = "Scores by layer and the layers' influence at every snapshot" },
+    { .method = "GET",
+      .path = "/v1/searches/{id}/stability",
+      .handle = search_stability,
+      .scope = SCOPE_READ,
+      .operation = "getStability",
+      .summary = "How much two searches agree at a ratio" },
     { .method = "POST",
       .path = "/v1/searches/{id}/fork",
       .handle = search_fork,

@@ -12,6 +12,8 @@ struct request;
  *                 or {"architecture": "arch_9"}: its kept weights
  *      "space": {...}, "criterion": {...}, "update": "none", "schedule": {...}, "stop": {...},
  *      "snapshots": {...},                       search/search_options.h
+ *      "recover": {"tokens": 500000},            trained on afterwards, 0 by default; the
+ *                                                search then leaves a result (job.h)
  *      "recipe": {...}, "seed": 1, ...}          server/api/recipe.h
  *
  * The data set need not be ready: the search waits in the queue until it is, and fails with

@@ -19,6 +19,42 @@ def saliency(lathed, search):
     return removals
 
 
+def explanations(lathed, search):
+    """One at the source, one at each ratio; every layer has its quantiles, ascending."""
+    items = lathed.pages(f"/v1/searches/{search['id']}/explain")
+    ratios = search["snapshots"]["ratios"]
+    assert len(items) >= 1 + len(ratios) and items[0]["ordinal"] == 0, items
+    layers = len(search["source_shape"]["layers"])
+    for item in items:
+        assert len(item["influence"]) == layers and all(0 <= x <= 2 for x in item["influence"]), item
+        assert item["architecture"]
+        for row in item["ffn"] + item["heads"]:
+            assert len(row) == len(item["quantiles"]) and row == sorted(row), row
+    assert len(items[1]["ffn"]) == len(items[1]["heads"]) == layers, items[1]
+    assert lathed.ask("GET", "/v1/searches/srch_9999/explain").json["items"] == []
+
+
+def stability(lathed, search, same):
+    """With itself made again a search agrees in everything; with itself and strangers there is no saying."""
+    path = f"/v1/searches/{search['id']}/stability"
+    told = lathed.get(f"{path}?against={same['id']}&ratio=0.3")
+    removals = lathed.pages(f"/v1/searches/{search['id']}/trajectory?page_size=1000")
+    removals = removals[:told["ordinals"][0]]
+    assert told["ordinals"][0] == told["ordinals"][1] and removals[-1]["ratio"] >= 0.3 > removals[-2]["ratio"]
+    shape = search["source_shape"]
+    units = {"heads": sum(l["kv_heads"] for l in shape["layers"]), "ffn": sum(l["ffn"] for l in shape["layers"]),
+             "stem": shape["hidden_size"]}
+    for kind, n in units.items():
+        gone = sum(len([i for i in r["index"] if i >= 0]) for r in removals if r["type"] == kind)
+        assert told[kind]["units"] == n and told[kind]["survive"] == [n - gone] * 2, (kind, told)
+        assert told[kind]["overlap"] == 1 and told[kind]["chance"] <= 1, told
+        assert told[kind]["rank_correlation"] in (None, 1) or abs(told[kind]["rank_correlation"] - 1) < 1e-9
+    for wrong, status in (("", 400), (f"?against={search['id']}", 400), ("?against=srch_9999", 400),
+                          (f"?against={same['id']}&ratio=0.95", 409)):
+        assert lathed.ask("GET", path + wrong).status == status, wrong
+    assert lathed.ask("GET", f"/v1/searches/srch_9999/stability?against={same['id']}").status == 404
+
+
 def formats(lathed, search):
     items = lathed.get(f"/v1/searches/{search['id']}/shapes?ratios=0.1,0.3")["items"]
     a, b = items
@@ -86,6 +122,26 @@ def forks(lathed, search, at):
     first = lathed.get(f"/v1/searches/{onward['id']}/metrics?keys=loss")["series"][0]["points"][0][1]
     assert first < 4, f"it starts from trained weights, not from a loss of {first}"
     assert lathed.wait("/v1/searches/" + fork["id"])["loss"] != search["loss"]
+    return same
+
+
+def recovers(lathed, search):
+    """A fork with another update goes on training after the pruning, and leaves a model with biases that had none."""
+    fork = lathed.post(f"/v1/searches/{search['id']}/fork", {
+        "name": "recovers", "stop": {"ratio": 0.1}, "snapshots": {"ratios": []}, "update": "bias", "criterion": {"name": "flap"}, "recover": {"tokens": 1024},
+        "space": {"types": ["heads", "ffn"], "scope": "per_layer", "layers": {"from": 1}}})
+    assert fork["recover"] == {"tokens": 1024} and search["recover"] == {"tokens": 0}, (fork, search)
+    assert fork["source_shape"]["output_bias"] and "output_bias" not in search["source_shape"]
+    fork = lathed.wait("/v1/searches/" + fork["id"])
+    assert fork["state"] == "succeeded" and fork["tokens"] >= search["tokens"] and fork["phase"] == "train", fork
+    last = lathed.pages(f"/v1/searches/{fork['id']}/trajectory?page_size=1000")[-1]
+    shape = lathed.get(f"/v1/searches/{fork['id']}/shapes?ratios={last['ratio']}")["items"][0]["shape"]
+    source = fork["source_shape"]["layers"]
+    assert shape["layers"][0] == source[0] and shape["layers"][1] != source[1] and shape["output_bias"], shape
+    made = lathed.pages("/v1/artifacts?resource=" + fork["id"])
+    assert {"config.json", "model.safetensors"} <= {a["name"] for a in made}, made
+    again = lathed.post(f"/v1/searches/{fork['id']}/fork?dry_run=true", {}, status=200)
+    assert again["params"] == fork["params_source"], again
 
 
 def report(lathed, at):
@@ -124,6 +180,8 @@ if __name__ == "__main__":
         a, b = formats(lathed, search)
         files(lathed, a)
         rehearsals(lathed, search, a)
-        forks(lathed, search, a)
+        explanations(lathed, search)
+        stability(lathed, search, forks(lathed, search, a))
+        recovers(lathed, search)
         report(lathed, b)
     print("ok")
