@@ -79,6 +79,9 @@ class Lathed:
             print(self.tail(), "\nexit status", self.process.poll(), file=sys.stderr)
             if self.process.poll() is None:
                 self.process.kill()
+            for name in ("lathe-train", "postgres"):  # they outlive a lathed that was killed
+                for pid in self.children(name):
+                    os.kill(pid, signal.SIGKILL)
         else:
             self.close()
 
