@@ -39,7 +39,8 @@
  *                                      document_perplexity (every document counts alike)
  *     latency                          evaluate/latency.h
  *
- * then `done` {"path": "result", "results": [the same objects]}. `result` holds results.json in the
+ * then one `file` {"path", "bytes", "sha256"} a file below `result` and
+ * `done` {"path": "result", "results": [the same objects]}. `result` holds results.json in the
  * harness's layout and samples_<task>.jsonl for every task with files.
  *
  * A job that is given again goes on after the last whole batch, with the same bits as if nothing

@@ -65,6 +65,35 @@ static void tell_result(struct evaluation *x, const struct eval_result *r)
     event_end(x->events);
 }
 
+/* A file that is finished; checksums beside names let whoever fetches it know that it came whole. */
+static enum status tell_file(struct evaluation *x, const char *dir, const char *name,
+                             struct error *err)
+{
+    char path[PATH_ROOM], sha256[HASH_HEX];
+    uint64_t size;
+    TRY(path_join(path, dir, name, err));
+    TRY(file_digest(path, &size, sha256, err));
+    struct emit *e = event_begin(x->events, "file");
+    snprintf(path, sizeof path, "result/%s", name);
+    emit_kv_string(e, "path", path);
+    emit_kv_int(e, "bytes", (int64_t)size);
+    emit_kv_string(e, "sha256", sha256);
+    event_end(x->events);
+    return OK;
+}
+
+static enum status tell_files(struct evaluation *x, const char *dir, struct error *err)
+{
+    char name[EVALUATE_TASK_NAME + 32];
+    TRY(tell_file(x, dir, "results.json", err));
+    for (int i = 0; i < x->n; i++) {
+        if (is_latency(&x->asked[i])) continue;
+        snprintf(name, sizeof name, "samples_%s.jsonl", x->asked[i].task->name);
+        TRY(tell_file(x, dir, name, err));
+    }
+    return OK;
+}
+
 static void tell_done(struct evaluation *x)
 {
     struct emit *e = event_begin(x->events, "done");
@@ -259,6 +288,7 @@ static enum status finish(struct evaluation *x, struct error *err)
     TRY(eval_report_write(x->tmp, &x->subject.about, x->result, x->n, err));
     TRY(path_join(result, x->job->work_dir, "result", err));
     TRY(dir_commit(x->tmp, result, err));
+    TRY(tell_files(x, result, err));
     tell_done(x);
     return OK;
 }

@@ -87,24 +87,6 @@ static enum status add_files(struct context *ctx, json_t *body, const char *form
     return OK;
 }
 
-/* POST, then watch until it is over when --wait asks for it. */
-static int create_and_wait(struct context *ctx, const char *collection, const char *group,
-                           json_t *body, const struct show *card)
-{
-    char hint[64], path[64], id[64];
-    json_t *made = NULL;
-    snprintf(hint, sizeof hint, "%s get", group);
-    if (!args_has(ctx->args, "wait")) return command_create(ctx, collection, body, hint, card);
-    snprintf(path, sizeof path, "/v1/%s", collection);
-    enum status status = http_post(&ctx->http, path, body, &made, &ctx->err);
-    json_decref(body);
-    if (status) return command_fail(ctx);
-    snprintf(id, sizeof id, "%s", look_string(made, "id", ""));
-    json_decref(made);
-    if (ctx->quiet) printf("%s\n", id);
-    return watch_resource(ctx, collection, id);
-}
-
 static const struct spec dataset_specs[] = {
     { "name", "name", SPEC_STRING },
     { "tokenizer", "tokenizer", SPEC_STRING },
@@ -123,7 +105,7 @@ static int dataset_create(struct context *ctx)
         json_decref(body);
         return command_fail(ctx);
     }
-    return create_and_wait(ctx, "datasets", "dataset", body, dataset_card);
+    return watch_created(ctx, "datasets", "dataset get", body, dataset_card, NULL);
 }
 
 static int dataset_list(struct context *ctx)
@@ -162,7 +144,7 @@ static int model_import(struct context *ctx)
         json_decref(body);
         return command_fail(ctx);
     }
-    return create_and_wait(ctx, "models", "model", body, model_card);
+    return watch_created(ctx, "models", "model get", body, model_card, NULL);
 }
 
 static int model_list(struct context *ctx)

@@ -23,7 +23,7 @@ extern const struct group commands[];
 
 /* The groups, each in its own file. */
 extern const struct verb upload_verbs[], dataset_verbs[], model_verbs[], search_verbs[],
-    architecture_verbs[], run_verbs[], compare_verbs[], job_verbs[], event_verbs[], status_verbs[];
+    architecture_verbs[], run_verbs[], compare_verbs[], export_verbs[], eval_verbs[], job_verbs[], event_verbs[], status_verbs[];
 
 /* "lathe: <text>" on standard error, and the exit code for the status. */
 int command_fail(struct context *ctx);

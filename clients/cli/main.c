@@ -19,6 +19,14 @@ const struct group commands[] = {
     { "run", "training of one architecture or shape", NULL, run_verbs, NULL },
     { "compare", "inherited, re-initialised and hand-drawn at the same tokens", NULL, compare_verbs,
       NULL },
+    { "export", "models in the forms that others load, with proof beside each",
+      "A run, an architecture's kept weights or an imported model, for transformers, vLLM, "
+      "llama.cpp\n"
+      "and others. 'lathe export run_3 --format gguf' is short for 'lathe export create ...'.\n",
+      export_verbs, "create" },
+    { "eval", "scores as lm-evaluation-harness has them, and measured speed",
+      "'lathe eval run_3 --task arc_easy=FILE' is short for 'lathe eval create ...'.\n", eval_verbs,
+      "create" },
     { "jobs", "what the trainers were asked to do", NULL, job_verbs, "list" },
     { "events", "everything that happens, as it happens", NULL, event_verbs, "watch" },
     { NULL, NULL, NULL, NULL, NULL },

@@ -53,6 +53,20 @@ enum status spec_set(json_t *body, const char *path, json_t *value, struct error
     return spec_set(inner, path + len + 1, value, err);
 }
 
+enum status spec_subject(json_t *body, const char *id, struct error *err)
+{
+    static const char *const members[][2] = { { "run_", "run" },
+                                              { "arch_", "architecture" },
+                                              { "mod_", "model" } };
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+        if (!strncmp(id, members[i][0], strlen(members[i][0])))
+            return spec_set(body, members[i][1], json_string(id), err);
+    return fail(err, E_INPUT,
+                "'%.64s' is neither a run, an architecture nor a model: run_3, arch_9 and mod_1 "
+                "are",
+                id);
+}
+
 static json_t *count_value(const char *text)
 {
     double value;

@@ -40,6 +40,10 @@ enum status spec_build(const struct args *args, const struct spec *table, json_t
 /* Sets a member by its dotted path, making objects on the way; takes `value`. */
 enum status spec_set(json_t *body, const char *path, json_t *value, struct error *err);
 
+/* The member of a run, architecture or model by its id: "run_3" becomes "run". E_INPUT says what an
+ * id looks like. */
+enum status spec_subject(json_t *body, const char *id, struct error *err);
+
 /* Reads a JSON document from a file or standard input ("-"). */
 enum status spec_read(const char *path, json_t **out, struct error *err);
 

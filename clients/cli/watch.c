@@ -188,3 +188,21 @@ int watch_resource(struct context *ctx, const char *collection, const char *id)
     json_decref(w.resource);
     return code;
 }
+
+int watch_created(struct context *ctx, const char *collection, const char *hint, json_t *body,
+                  const struct show *card, char *made)
+{
+    char path[64], id[WATCH_MAX_ID];
+    json_t *resource = NULL;
+    if (made) *made = '\0';
+    if (!args_has(ctx->args, "wait")) return command_create(ctx, collection, body, hint, card);
+    snprintf(path, sizeof path, "/v1/%s", collection);
+    enum status status = http_post(&ctx->http, path, body, &resource, &ctx->err);
+    json_decref(body);
+    if (status) return command_fail(ctx);
+    snprintf(id, sizeof id, "%s", look_string(resource, "id", ""));
+    if (made) memcpy(made, id, sizeof id);
+    json_decref(resource);
+    if (ctx->quiet) printf("%s\n", id);
+    return watch_resource(ctx, collection, id);
+}

@@ -12,6 +12,15 @@
  */
 int watch_resource(struct context *ctx, const char *collection, const char *id);
 
+/*
+ * POSTs a body (taken). With --wait then follows what was made until it is over, as above, else
+ * shows it with a hint what comes next ("dataset get"). `made`, if not NULL, gets its id, "" when
+ * nothing was made.
+ */
+enum { WATCH_MAX_ID = 64 };
+int watch_created(struct context *ctx, const char *collection, const char *hint, json_t *body,
+                  const struct show *card, char *made);
+
 #define WATCH_OPTS                                                                                 \
     {                                                                                              \
         "every", 0, "SECONDS", "pause between lines when not on a terminal (default 5)"            \

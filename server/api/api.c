@@ -13,6 +13,7 @@ static void api_routes(struct router *router)
     runs_routes(router);
     comparisons_routes(router);
     exports_routes(router);
+    evaluations_routes(router);
     artifacts_routes(router);
     curves_routes(router);
     jobs_routes(router);

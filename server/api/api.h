@@ -23,6 +23,7 @@ void architectures_routes(struct router *router);
 void runs_routes(struct router *router);
 void comparisons_routes(struct router *router);
 void exports_routes(struct router *router);
+void evaluations_routes(struct router *router);
 void artifacts_routes(struct router *router);
 void curves_routes(struct router *router);
 void jobs_routes(struct router *router);

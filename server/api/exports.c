@@ -109,6 +109,19 @@ static bool needs_weights(const struct brief *b)
 
 /* ---- writing ----------------------------------------------------------------------- */
 
+/* Proof holds a model and its copy at once, each number as a float32. */
+static int64_t memory_of(const struct brief *b)
+{
+    int64_t most = 0, own = shape_params(&b->subject.shape);
+    for (int i = 0; i < b->n_targets && needs_weights(b); i++) {
+        struct shape stored;
+        export_stored(&b->subject.shape, b->target[i].format, &stored);
+        int64_t both = 4 * (own + shape_params(&stored));
+        most = both > most ? both : most;
+    }
+    return most;
+}
+
 /* What is asked: kept as it is, and given to the trainer. */
 static void emit_asked(const struct brief *b, struct emit *e)
 {
@@ -138,6 +151,7 @@ static void emit_object(const struct brief *b, struct emit *e)
     emit_key(e, "document"), emit_begin(e, '{');
     emit_asked(b, e);
     emit_kv_int(e, "threads", create_threads(b->subject.req));
+    emit_kv_int(e, "memory_bytes", memory_of(b));
     if (!needs_weights(b)) {
         emit_key(e, "model"), emit_begin(e, '{'), emit_key(e, "shape");
         shape_emit(&b->subject.shape, e);

@@ -9,13 +9,17 @@ static const char find_uploads[] =
 struct find {
     void (*found)(struct request *req, const char *const *sha256, void *data);
     void *data;
+    const char *const *pointers;
 };
 
-static void refuse(struct request *req, int i)
+static void refuse(struct request *req, const struct find *find, int i)
 {
     struct error err = { 0 };
-    fail(&err, E_INPUT, "files/%d/upload: there is no such upload", i);
-    snprintf(err.pointer, sizeof err.pointer, "/files/%d/upload", i);
+    if (find->pointers)
+        snprintf(err.pointer, sizeof err.pointer, "%s", find->pointers[i]);
+    else
+        snprintf(err.pointer, sizeof err.pointer, "/files/%d/upload", i);
+    fail(&err, E_INPUT, "%s: there is no such upload", err.pointer + 1);
     reply_invalid(req, &err);
 }
 
@@ -26,7 +30,7 @@ static void got(struct ask *ask, const PGresult *rows)
     const char **sha256 = request_new_n(ask->req, const char *, (size_t)n + 1);
     for (int i = 0; i < n; i++) {
         if (pg_null(rows, i, 0)) {
-            refuse(ask->req, i);
+            refuse(ask->req, find, i);
             return;
         }
         sha256[i] = request_strdup(ask->req, pg_text(rows, i, 0));
@@ -34,9 +38,9 @@ static void got(struct ask *ask, const PGresult *rows)
     find->found(ask->req, sha256, find->data);
 }
 
-void files_find(struct request *req, const char *const *numbers, int n,
-                void (*found)(struct request *req, const char *const *sha256, void *data),
-                void *data)
+void files_find_at(struct request *req, const char *const *numbers, const char *const *pointers,
+                   int n, void (*found)(struct request *req, const char *const *sha256, void *data),
+                   void *data)
 {
     struct buf list;
     buf_init(&list, FILES_MAX * 24);
@@ -45,9 +49,16 @@ void files_find(struct request *req, const char *const *numbers, int n,
     buf_putc(&list, '}');
     struct ask *ask = ask_new(req, find_uploads, got);
     struct find *find = request_new(req, struct find);
-    *find = (struct find){ found, data };
+    *find = (struct find){ found, data, pointers };
     ask->data = find;
     ask_text(ask, request_strdup(req, list.bytes));
     buf_release(&list);
     ask_send(ask);
+}
+
+void files_find(struct request *req, const char *const *numbers, int n,
+                void (*found)(struct request *req, const char *const *sha256, void *data),
+                void *data)
+{
+    files_find_at(req, numbers, NULL, n, found, data);
 }

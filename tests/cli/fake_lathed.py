@@ -60,12 +60,14 @@ class FakeLathed:
                 "detail": detail, "request_id": "req-1", "errors": list(errors)}
 
     @staticmethod
-    def send(handler, status, document):
+    def send(handler, status, document, length=None):
+        """`length` is what is promised; the connection is closed when it is not kept."""
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
         kind = "application/json" if status < 400 else "application/problem+json"
         handler.send_response(status)
         handler.send_header("Content-Type", kind)
-        handler.send_header("Content-Length", str(len(body)))
+        handler.send_header("Content-Length", str(length or len(body)))
+        handler.close_connection = length is not None
         handler.end_headers()
         handler.wfile.write(body)
 

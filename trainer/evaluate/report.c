@@ -148,7 +148,7 @@ static void emit_subject(const struct eval_subject *s, struct emit *e)
     emit_key(e, "config");
     emit_begin(e, '{');
     emit_kv_string(e, "model", "lathe");
-    emit_kv_string(e, "model_args", s->model);
+    emit_kv_string(e, "model_args", s->name);
     emit_kv_int(e, "model_num_parameters", s->params);
     emit_kv_string(e, "model_dtype", "float32");
     emit_kv_string(e, "model_sha256", *s->model_sha256 ? s->model_sha256 : NULL);

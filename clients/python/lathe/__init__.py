@@ -14,6 +14,10 @@
         print(row["ratio"], row["totals"]["params"])
     comparison = service.create_comparison(search.architecture_at(0.5), tokens=400_000, seeds=[1, 2, 3])
     print(comparison.wait()["differences"])
+    export = service.create_export(comparison["arms"][0]["run"], ["hf", "gguf:q8_0"]).wait()
+    export.download("exported")                    # checked by SHA-256
+    speed = service.create_evaluation(search.architecture_at(0.5), [{"form": "latency"}]).wait()
+    print(speed.metrics_by_task["latency"]["ms_per_token"])
 
 Only the standard library is needed. With pandas and matplotlib installed, `frame` makes tables of lists
 of resources and `plot` draws a search's parameters and losses.
@@ -21,9 +25,9 @@ of resources and `plot` draws a search's parameters and losses.
 from .client import Event, Lathe, connect
 from .errors import ApiError, LatheError, NotFinished, Unreachable
 from .notebook import frame, plot
-from .resources import Resource, Search, Comparison
+from .resources import Comparison, Evaluation, Export, Resource, Search
 from .shapes import uniform_shape
 
-__all__ = ["ApiError", "Comparison", "Event", "Lathe", "LatheError", "NotFinished", "Resource", "Search",
+__all__ = ["ApiError", "Comparison", "Evaluation", "Event", "Export", "Lathe", "LatheError", "NotFinished", "Resource", "Search",
            "Unreachable", "connect", "frame", "plot", "uniform_shape"]
 __version__ = "0.1.0"

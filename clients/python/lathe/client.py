@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, IO, Optional, Union
 
 from .errors import ApiError, Unreachable
-from .resources import KINDS, Comparison, Resource, Search
+from .resources import KINDS, Comparison, Evaluation, Export, Resource, Search
 
 Path = Union[str, "os.PathLike[str]"]
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
@@ -206,6 +206,35 @@ class Lathe:
             "architecture": architecture if isinstance(architecture, str) else architecture.id,
             "seeds": [*seeds], "budget": {"tokens": tokens}, **more})
         return made
+
+    def create_export(self, subject: Union[str, Resource], targets: Any = ("hf",), **more: Any) -> Export:
+        """A run, an architecture's kept weights or a model, as "gguf", "gguf:q8_0" or
+        {"format": "gguf", "dtype": "q8_0"}, each a target."""
+        asked = [dict(zip(("format", "dtype"), t.split(":", 1))) if isinstance(t, str) else t for t in targets]
+        made: Export = self.create("exports", {**_subject(subject), "targets": asked, **more})
+        return made
+
+    def create_evaluation(self, subject: Union[str, Resource], tasks: Any, **more: Any) -> Evaluation:
+        """Tasks are {"name", "form", "file"} (a path, or several, which are uploaded) or with "upload";
+        {"form": "latency"} measures how fast it is."""
+        asked = []
+        for task in tasks:
+            task = dict(task)
+            files = task.pop("file", None)
+            if files is not None:
+                paths = [files] if isinstance(files, (str, os.PathLike)) else files
+                task["uploads"] = [self.upload(path) for path in paths]
+            asked.append(task)
+        made: Evaluation = self.create("evaluations", {**_subject(subject), "tasks": asked, **more})
+        return made
+
+
+def _subject(subject: Union[str, Resource]) -> dict[str, str]:
+    id = subject.id if isinstance(subject, Resource) else subject
+    for prefix, member in (("run_", "run"), ("arch_", "architecture"), ("mod_", "model")):
+        if id.startswith(prefix):
+            return {member: id}
+    raise ValueError(f"{id} is neither a run, an architecture nor a model")
 
 
 def read_events(lines: Any) -> Iterator[Event]:

@@ -1,14 +1,16 @@
 """What the service holds: a Resource is its JSON, with what can be done to it."""
 from __future__ import annotations
 
+import pathlib
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Optional
 
 from .errors import LatheError, NotFinished, Unreachable
+from .files import download, plain_name
 
 if TYPE_CHECKING:
-    from .client import Event, Lathe
+    from .client import Event, Lathe, Path
 
 OVER = frozenset({"succeeded", "failed", "cancelled"})
 POLL_SECONDS = 1.0
@@ -116,4 +118,32 @@ class Comparison(Resource):
         return found
 
 
-KINDS: dict[str, type[Resource]] = {"searches": Search, "comparisons": Comparison}
+class Export(Resource):
+    def download(self, folder: "Path", target: Optional[str] = None) -> list[pathlib.Path]:
+        """Fetches every target ("gguf-q8_0", or the one named) into a folder of its own below `folder`."""
+        found = []
+        for one in self["targets"]:
+            name = plain_name(f"{one['format']}-{one['dtype']}")
+            if target in (None, name):
+                found += download(self.service, one["files"], pathlib.Path(folder) / name)
+        return found
+
+
+class Evaluation(Resource):
+    @property
+    def metrics_by_task(self) -> dict[str, dict[str, Optional[float]]]:
+        """{"arc_easy": {"acc": 0.31, "acc_stderr": ...}} for the tasks that are done."""
+        return {result["task"]: result["metrics"] for result in self["results"]}
+
+    def report(self) -> dict[str, Any]:
+        """results.json in the layout of lm-evaluation-harness."""
+        found: dict[str, Any] = self.service.request("GET", self.path, query={"format": "lm_eval"})
+        return found
+
+    def download(self, folder: "Path") -> list[pathlib.Path]:
+        """Fetches results.json and the samples of every task."""
+        return download(self.service, self["files"], folder)
+
+
+KINDS: dict[str, type[Resource]] = {"searches": Search, "comparisons": Comparison, "exports": Export,
+                                    "evaluations": Evaluation}
