@@ -11,8 +11,8 @@
  * the grain of an operation of the paper:
  *
  *     ref   plain loops with double sums: the meaning of every operation
- *     cpu   one OpenMP team for everything; matmuls by our own AVX-512 kernels, or by
- *           OpenBLAS where the processor has none. cpu-blas always takes OpenBLAS.
+ *     cpu   one OpenMP team for everything; matmuls by our own AVX-512 or AVX2
+ *           kernels, or by OpenBLAS where the processor has neither. cpu-blas always takes OpenBLAS.
  *           cpu-bf16 rounds the operands of linear maps to bfloat16, where oneDNN or OpenBLAS
  *           is fast at that; cpu-bf16-plain does the same anywhere, slowly, for checks
  *     cuda  linked in when built with LATHE_CUDA; otherwise backend_open says so.

@@ -88,6 +88,7 @@ static enum status open_with(struct backend **out, const char *name, const struc
 static const struct gemm *best_gemm(void)
 {
     const struct gemm *own = gemm_avx512();
+    if (!own) own = gemm_avx2();
     return own ? own : gemm_blas();
 }
 

@@ -5,15 +5,17 @@
 #include <stddef.h>
 
 /*
- * Matrix products on one thread, for the cpu backend. Two implementations:
+ * Matrix products on one thread, for the cpu backend. Three implementations:
  *
  *     avx512  our own kernel, for processors that have AVX-512: tiles of 12 x 32 whose
  *             sums stay in registers, the right operand packed, the left one read
  *             where it lies
+ *     avx2    the same with tiles of 6 x 16, the left operand repacked where many columns
+ *             share it
  *     blas    OpenBLAS, everywhere
  *
  * Either gives the same bits for an element of the result however the result is cut
- * into pieces of whole tiles (avx512) or for the same pieces (blas); the backend
+ * into pieces of whole tiles (avx512, avx2) or for the same pieces (blas); the backend
  * always cuts in the same way, whatever the number of threads.
  */
 
@@ -55,6 +57,7 @@ static inline size_t gemm_packed(int K, int N)
 }
 
 const struct gemm *gemm_blas(void);
-const struct gemm *gemm_avx512(void); /* NULL where the processor lacks it */
+const struct gemm *gemm_avx2(void);   /* NULL where the processor lacks it */
+const struct gemm *gemm_avx512(void); /* the same */
 
 #endif

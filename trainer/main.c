@@ -178,7 +178,7 @@ static int job_main(const char *path)
     }
     events_close(events);
     job_release(&job);
-    int code = err.status == E_LIMIT ? 2 : status_exit_code(err.status);
+    int code = status_exit_code(err.status);
     if (code && code != 75) ranks_abort(code); /* the others may be waiting for us */
     ranks_leave();
     return code;

@@ -51,7 +51,8 @@ int status_exit_code(enum status status)
     switch (status) {
     case OK: return 0;
     case E_INPUT:
-    case E_MISSING: return 2;
+    case E_MISSING:
+    case E_LIMIT: return 2;
     case E_BUSY:
     case E_CANCELLED: return 75;
     default: return 1;

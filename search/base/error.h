@@ -58,7 +58,7 @@ enum status fail_in(struct error *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* The name a client sees in JSON: "input", "missing", "conflict"... */
 const char *status_name(enum status status);
 
-/* How a program ends: 0 done, 2 bad input, 75 (EX_TEMPFAIL) try again, 1 otherwise. */
+/* How a program ends: 0 done, 2 bad input (or too much of it), 75 (EX_TEMPFAIL) try again, 1 otherwise. */
 int status_exit_code(enum status status);
 
 /* Returns early with the callee's status. Only for functions that hold nothing. */

@@ -238,7 +238,10 @@ static void test_refusals(void)
 {
     refused("[]", "JSON object");
     refused("{" BYTES "}", "model: is missing");
-    refused("{" BYTES ",\"model\":{\"type\":\"Unigram\"}}", "'Unigram'; only BPE");
+    refused("{" BYTES ",\"model\":{\"type\":\"Unigram\"}}", "behind ByteLevel");
+    refused("{\"model\":{\"type\":\"Unigram\",\"vocab\":[]}}", "no scored text");
+    refused("{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\"]]}}", "entry 0 is not");
+    refused("{\"model\":{\"type\":\"WordPiece\"}}", "BPE and Unigram");
     refused("{\"model\":{\"vocab\":{\"a\":0}}}", "byte_fallback");
     refused("{\"normalizer\":{\"type\":\"Lowercase\"}}", "normalizer/type: is not one of");
     refused("{\"pre_tokenizer\":{\"type\":\"Metaspace\"}}", "pre_tokenizer/type: is not one of");
@@ -295,6 +298,7 @@ int main(void)
     test_golden(ours, "tokenizer_llama3");
     test_golden(ours, "tokenizer_llama2_strings");
     test_golden(ours, "tokenizer_sentencepiece");
+    test_golden(ours, "tokenizer_unigram");
     test_sentencepiece_refusals(ours);
 
     static const char *const names[] = { "tokenizer_gpt2", "tokenizer_smollm_style" };

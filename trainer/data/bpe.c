@@ -19,6 +19,7 @@ void bpe_release(struct bpe *bpe)
 {
     bpe_vocab_release(&bpe->vocab);
     bpe_merges_release(&bpe->merges);
+    bpe_unigram_release(&bpe->unigram);
     bpe_split_release(&bpe->split);
     bpe_added_release(&bpe->added);
     buf_release(&bpe->spoken);
@@ -114,6 +115,7 @@ enum status bpe_finish(struct bpe *bpe, struct error *err)
     int n = bpe->vocab.n;
     if (!n) return fail(err, E_INPUT, "the vocabulary is empty");
     for (int c = 0; c < 256; c++) bpe->byte_id[c] = id_of_byte(bpe, c);
+    if (bpe->unigram.score) bpe_unigram_finish(&bpe->unigram, &bpe->vocab);
     bpe->spoken_at = calloc((size_t)n + 1, sizeof *bpe->spoken_at);
     bpe->role = calloc((size_t)n, 1);
     if (!bpe->spoken_at || !bpe->role) abort();

@@ -5,6 +5,7 @@
 #include "trainer/data/bpe_merges.h"
 #include "trainer/data/bpe_norm.h"
 #include "trainer/data/bpe_split.h"
+#include "trainer/data/bpe_unigram.h"
 #include "trainer/data/bpe_vocab.h"
 #include "trainer/data/tokenizer.h"
 
@@ -12,6 +13,8 @@
  * A byte-pair encoding as a whole: text to ids and back.
  *
  *     text -> added tokens -> normal form -> added tokens -> words -> merges -> ids
+ *
+ * In place of merges, a unigram model of sentencepiece looks for the likeliest tokens.
  *
  * Two alphabets. BPE_BYTES starts from bytes (GPT-2 and most since); every text,
  * valid UTF-8 or not, comes back from its ids as it was, but for a normal form.
@@ -33,6 +36,7 @@ struct bpe {
     enum bpe_alphabet alphabet;
     struct bpe_vocab vocab;
     struct bpe_merges merges;
+    struct bpe_unigram unigram; /* in place of merges, with BPE_RUNES (bpe_unigram.h) */
     struct bpe_norm norm;
     struct bpe_split split;
     struct bpe_added added;
@@ -76,6 +80,7 @@ struct bpe_encoder {
     const struct bpe *bpe;
     struct bpe_cached *cache; /* NULL: not used */
     struct bpe_work work;
+    struct bpe_lattice lattice;
     struct buf norm, norm_scratch, mapped;
     struct ids word, *out;
     struct error *err;

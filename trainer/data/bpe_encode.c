@@ -29,6 +29,7 @@ void bpe_encoder_release(struct bpe_encoder *e)
     free(e->cache);
     ids_release(&e->word);
     bpe_work_release(&e->work);
+    bpe_lattice_release(&e->lattice);
     buf_release(&e->norm);
     buf_release(&e->norm_scratch);
     buf_release(&e->mapped);
@@ -83,12 +84,28 @@ static int whole(struct bpe_encoder *e, const char *word, size_t len)
     return bpe_vocab_find(&e->bpe->vocab, e->mapped.bytes, e->mapped.len);
 }
 
+static void likeliest(struct bpe_encoder *e, const char *word, size_t len)
+{
+    const struct bpe_node *node =
+        bpe_unigram_run(&e->bpe->unigram, &e->bpe->vocab, &e->lattice, word, len);
+    bool known = true;
+    for (size_t at = 0; at < len; at = node[at].next) {
+        int id = node[node[at].next].id;
+        if (id >= 0) ids_put(&e->word, id);
+        known = id >= 0 || put_bytes(e, word + at, node[at].next - at, !known);
+    }
+}
+
 static void encode_word(struct bpe_encoder *e, const char *word, size_t len)
 {
     e->word.n = 0;
     int id = e->bpe->ignore_merges ? whole(e, word, len) : -1;
     if (id >= 0) {
         ids_put(&e->word, id);
+        return;
+    }
+    if (e->bpe->unigram.score) {
+        likeliest(e, word, len);
         return;
     }
     if (e->bpe->alphabet == BPE_BYTES)

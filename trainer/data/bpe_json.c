@@ -69,6 +69,39 @@ static void refuse_affix(struct field *model, const char *key)
     if (text && *text) field_fail(model, key, "is not supported (it is '%.20s')", text);
 }
 
+static bool names_byte(const char *text)
+{
+    return strlen(text) == 6 && !strncmp(text, "<0x", 3) && text[5] == '>';
+}
+
+static void read_scored(struct field *vocab, int id, struct bpe *bpe, bool bytes)
+{
+    json_t *pair = json_array_get(vocab->json, (size_t)id);
+    const char *text = json_string_value(json_array_get(pair, 0));
+    json_t *score = json_array_get(pair, 1);
+    if (!text || !json_is_number(score)) {
+        fail(vocab->err, E_INPUT, "vocab: entry %d is not [\"text\", score]", id);
+        return;
+    }
+    if (!*text || bpe_vocab_add(&bpe->vocab, id, text, strlen(text), vocab->err)) return;
+    if (id != bpe->unknown && !(bytes && names_byte(text)))
+        bpe_unigram_set(&bpe->unigram, id, (float)json_number_value(score));
+}
+
+static void read_unigram(struct field *model, struct bpe *bpe, bool byte_level)
+{
+    struct field vocab;
+    if (byte_level)
+        field_fail(model, "type", "is Unigram behind ByteLevel, which is not supported");
+    bool bytes = field_bool_or(model, "byte_fallback", false);
+    bpe->alphabet = BPE_RUNES;
+    bpe->fuse_unknown = true;
+    bpe->unknown = (int)field_int_or(model, "unk_id", 0, BPE_MAX_TOKENS - 1, -1);
+    size_t n = field_array(model, "vocab", BPE_MAX_TOKENS, &vocab);
+    for (int id = 0; id < (int)n && !model->err->status; id++) read_scored(&vocab, id, bpe, bytes);
+    if (!bpe->unigram.score) field_fail(model, "vocab", "has no scored text");
+}
+
 static void read_model(struct field *root, struct bpe *bpe, bool byte_level)
 {
     struct field model;
@@ -77,8 +110,12 @@ static void read_model(struct field *root, struct bpe *bpe, bool byte_level)
         return;
     }
     const char *type = field_string_or(&model, "type", 64, "BPE");
+    if (type && !strcmp(type, "Unigram")) {
+        read_unigram(&model, bpe, byte_level);
+        return;
+    }
     if (type && strcmp(type, "BPE"))
-        field_fail(&model, "type", "is '%.40s'; only BPE is supported", type);
+        field_fail(&model, "type", "is '%.40s'; BPE and Unigram are supported", type);
     if (field_double_or(&model, "dropout", 0, 1, 0) > 0)
         field_fail(&model, "dropout", "is not supported");
     refuse_affix(&model, "continuing_subword_prefix");

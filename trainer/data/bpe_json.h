@@ -10,6 +10,7 @@
  *   pre_tokenizer   none, ByteLevel, Digits, Split, or a Sequence that ends in ByteLevel
  *   model           BPE: byte-level, or of characters with byte_fallback; merges as
  *                   "a b" or ["a", "b"]; no dropout, prefix or suffix
+ *                   or Unigram: pairs of text and score
  *   added_tokens    all flags
  *   post_processor  TemplateProcessing's first and last special token become bos and eos
  *

@@ -91,6 +91,7 @@ struct reading {
 
 static void put_scored(struct reading *r, float score)
 {
+    bpe_unigram_set(&r->bpe->unigram, r->id, score); /* dropped again when it is none */
     if (r->n == r->room) {
         r->room = r->room ? r->room * 2 : 4096;
         r->list = realloc(r->list, r->room * sizeof *r->list);
@@ -154,9 +155,10 @@ static void read_normalizer(struct reading *r, struct message m)
 
 static enum status check(const struct reading *r)
 {
-    if (r->model_type != 2)
+    if (r->model_type != 1 && r->model_type != 2)
         return fail(r->err, E_INPUT,
-                    "the sentencepiece model is of type %" PRIu64 "; BPE (2) can be read",
+                    "the sentencepiece model is of type %" PRIu64
+                    "; unigram (1) and BPE (2) can be read",
                     r->model_type);
     if (r->has_rules || r->removes_spaces || !r->escapes)
         return fail(r->err, E_INPUT, "the sentencepiece model %s, which is not supported",
@@ -178,7 +180,10 @@ static enum status read_all(struct reading *r, struct message m)
     TRY(r->err->status);
     TRY(check(r));
     TRY(bpe_use_meta_spaces(r->bpe, r->prefix, r->err));
-    bpe_rules_from_scores(r->bpe, r->list, r->n);
+    if (r->model_type == 2) {
+        bpe_unigram_release(&r->bpe->unigram);
+        bpe_rules_from_scores(r->bpe, r->list, r->n);
+    }
     return bpe_finish(r->bpe, r->err);
 }
 

@@ -4,8 +4,8 @@
 #include "trainer/data/bpe.h"
 
 /*
- * Reads a sentencepiece model (tokenizer.model) of type BPE without a normal form of its own, as
- * Llama-1, Llama-2, TinyLlama and Mistral have it, into a struct bpe; so it becomes a
+ * Reads a sentencepiece model (tokenizer.model) of type BPE or unigram without a normal form of its
+ * own, as Llama-1, Llama-2, TinyLlama, Mistral and Gemma have it, into a struct bpe; so it becomes a
  * tokenizer.json as any other. The file is a protocol buffer of which these fields matter:
  *
  *     1 piece, repeated        { 1 text, 2 float score, 3 type: 1 normal, 2 unknown, 3 control,
@@ -17,7 +17,8 @@
  * Text behind a user-defined or control token gets a dummy prefix of its own, as conversions to
  * tokenizer.json have it; sentencepiece has one at the start of the text alone.
  *
- * Unigram models, models that normalise and models that remove spaces are E_INPUT.
+ * Models that normalise (nmt_nfkc and the like) and models that remove spaces are E_INPUT. The
+ * library itself is not used: it is C++ alone, and its format is the table above.
  */
 enum { BPE_SENTENCEPIECE_MAX_FILE = 64 << 20 };
 

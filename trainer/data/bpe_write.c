@@ -1,5 +1,6 @@
 #include "trainer/data/bpe_write.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -292,8 +293,37 @@ static void put_vocab(struct emit *e, const struct bpe *bpe)
     emit_end(e);
 }
 
+/* By position; what is never made from text has a score all the same. */
+static void put_unigram(struct emit *e, const struct bpe *bpe)
+{
+    const struct bpe_unigram *u = &bpe->unigram;
+    put_type(e, "Unigram");
+    emit_key(e, "unk_id");
+    if (bpe->unknown < 0)
+        emit_null(e);
+    else
+        emit_int(e, bpe->unknown);
+    emit_kv_bool(e, "byte_fallback", bpe->byte_id[0] >= 0);
+    emit_key(e, "vocab");
+    emit_begin(e, '[');
+    for (int id = 0; id < bpe->vocab.n; id++) {
+        bool scored = id < u->n && !isnan(u->score[id]);
+        emit_begin(e, '[');
+        put_text(e, bpe, (uint64_t)id);
+        emit_double(e, scored ? (double)u->score[id] : 0);
+        emit_end(e);
+    }
+    emit_end(e);
+    emit_end(e);
+}
+
 static void put_model(struct emit *e, const struct bpe *bpe)
 {
+    if (bpe->unigram.score) {
+        emit_key(e, "model");
+        put_unigram(e, bpe);
+        return;
+    }
     emit_key(e, "model");
     put_type(e, "BPE");
     emit_kv_string(e, "dropout", NULL);
