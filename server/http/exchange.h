@@ -127,6 +127,8 @@ enum status upload_writer_add(struct upload_writer *w, const char *bytes, size_t
 /* Syncs the file in libuv's thread pool, holding the request, then done(x, err). */
 void upload_writer_finish(struct upload_writer *w,
                           void (*done)(struct exchange *x, const struct error *err));
+/* Removes parts in `dir` that nobody wrote to for an hour. */
+void upload_forget_parts(const char *dir);
 /* Unlinks what the handler did not take. */
 void upload_writer_free(struct upload_writer *w);
 

@@ -10,7 +10,7 @@ struct MHD_Connection;
 /*
  * Refuses a request that two programs could read in two ways, which libmicrohttpd lets
  * through: odd header names, control characters in values, none or several Hosts, several
- * Content-Lengths, Transfer-Encoding with Content-Length or other than "chunked". After a
+ * Content-Lengths, folded lines, Transfer-Encoding with Content-Length or other than "chunked". After a
  * refusal the connection is closed, since nobody can say where the next request begins.
  */
 enum status guard_headers(struct MHD_Connection *connection, const char *version,

@@ -310,6 +310,7 @@ struct http *http_open(uv_loop_t *loop, const struct http_options *options, stru
         free(http);
         return NULL;
     }
+    if (options->uploads_dir) upload_forget_parts(options->uploads_dir);
     start_handles(http);
     return http;
 }

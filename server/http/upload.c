@@ -1,11 +1,17 @@
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include "search/base/hash.h"
+#include "search/base/log.h"
 #include "server/http/exchange.h"
+
+enum { PART_AGE_S = 3600 };
 
 struct upload_writer {
     struct exchange *x;
@@ -77,6 +83,23 @@ void upload_writer_finish(struct upload_writer *w,
     w->sync.data = w;
     request_hold(&w->x->req);
     if (uv_fs_fsync(w->x->http->loop, &w->sync, w->fd, on_synced)) abort();
+}
+
+/* Parts of uploads that were cut off with their server. Those that are written to now are left alone:
+ * another server may share the folder. */
+void upload_forget_parts(const char *dir)
+{
+    char path[640];
+    struct stat st;
+    struct dirent *entry;
+    DIR *d = opendir(dir);
+    while (d && (entry = readdir(d))) {
+        if (strncmp(entry->d_name, "part-", 5)) continue;
+        snprintf(path, sizeof path, "%.300s/%.255s", dir, entry->d_name);
+        if (!lstat(path, &st) && time(NULL) - st.st_mtime > PART_AGE_S && !unlink(path))
+            log_info("http: removed %s, an upload that was cut off", path);
+    }
+    if (d) closedir(d);
 }
 
 void upload_writer_free(struct upload_writer *w)

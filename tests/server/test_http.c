@@ -344,6 +344,11 @@ static const struct {
       "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
       "400", "is not \\\"chunked\\\"" },
     { "POST /v1/things HTTP/1.1\r\n" HOST TOKEN "Content-Length : 2\r\n\r\n{}", "400", "" },
+    { "POST /v1/things HTTP/1.1\r\n" HOST TOKEN
+      "Transfer-Encoding:\r\n chunked\r\nContent-Length: 2\r\n\r\n0\r\n\r\n",
+      "400", "folded" },
+    { "POST /v1/things HTTP/1.1\r\n" HOST TOKEN "Content-Length:\r\n 2\r\n\r\n{}", "400",
+      "folded" },
     { "GET /hello HTTP/1.1\r\n\r\n", "400", "" },
     { "GET /hello HTTP/1.1\r\n" HOST HOST "\r\n", "400", "exactly one Host" },
     { "GET /hello HTTP/1.1\r\n" HOST "X: a\001b\r\n\r\n", "400", "control character" },
@@ -512,6 +517,27 @@ static void vanishing(void)
     CHECK(strstr(wire_ask(&wire, "GET /late HTTP/1.1\r\n" HOST LAST), "late"), "still well");
 }
 
+/* One that a server left behind long ago is gone since the start, a fresh one is not. */
+static void old_parts(void)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/part-old", wire.dir);
+    CHECK(access(path, F_OK), "the old part is still there");
+    snprintf(path, sizeof path, "%s/part-new", wire.dir);
+    CHECK_INT(unlink(path), 0);
+}
+
+static void make_parts(void)
+{
+    char path[128];
+    struct timespec old[2] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
+    snprintf(path, sizeof path, "%s/part-new", wire.dir);
+    close(open(path, O_CREAT | O_WRONLY, 0600));
+    snprintf(path, sizeof path, "%s/part-old", wire.dir);
+    close(open(path, O_CREAT | O_WRONLY, 0600));
+    CHECK_INT(utimensat(AT_FDCWD, path, old, 0), 0);
+}
+
 static void no_parts_left(void)
 {
     char command[128];
@@ -559,7 +585,9 @@ int main(void)
     router_add(wire.router, routes, sizeof routes / sizeof *routes);
     wire.options.hosts = "other.example,ours.example";
     wire.options.header_ms = 600, wire.options.body_ms = 600, wire.options.idle_ms = 1000;
+    make_parts();
     wire_open(&wire);
+    old_parts();
     golden();
     many();
     oversized();

@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""Many clients and bad ones: listeners hear every event, idle connections cost little and are still served, who
+reads a byte a second keeps nobody waiting, a full disk is said and survived.
+
+    crowd.py [--listeners N] [--idle N] [--slow N] [--seconds N]"""
+import argparse, os, pathlib, re, resource, select, shutil, socket, subprocess, sys, tempfile, threading, time
+from lathed import Lathed, make_dataset, skip_unless_possible
+
+
+def resident(lathed):
+    return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{lathed.process.pid}/status").read_text())[1]) * 1024
+
+
+def connect(lathed, request):
+    s = socket.create_connection((lathed.host, lathed.port), 20)
+    s.sendall(request.encode())
+    return s
+
+
+def head(lathed, path):
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {lathed.token}\r\n"
+
+
+def read_until(sockets, is_done, seconds):
+    """Reads them all by turns until each has what it waits for; returns those that have not."""
+    texts, left, deadline = {s: b"" for s in sockets}, set(sockets), time.monotonic() + seconds
+    poll = select.epoll()
+    by_fd = {s.fileno(): s for s in sockets}
+    for fd in by_fd:
+        poll.register(fd, select.EPOLLIN)
+    while left and time.monotonic() < deadline:
+        for fd, _ in poll.poll(0.2):
+            s = by_fd[fd]
+            more = s.recv(1 << 20)
+            texts[s] += more
+            if not more:
+                poll.unregister(fd)
+            if is_done(texts[s]):
+                left.discard(s)
+    return texts, left
+
+
+def listeners(lathed, n):
+    before = resident(lathed)
+    everyone = [connect(lathed, head(lathed, "/v1/events?last_event_id=0") + "\r\n") for _ in range(n)]
+    _, deaf = read_until(everyone, lambda t: b"retry:" in t, 60)
+    assert not deaf, f"{len(deaf)} of {n} were not greeted"
+    each = (resident(lathed) - before) / n
+    began = time.monotonic()
+    data = make_dataset(lathed)
+    lathed.wait(f"/v1/datasets/{data}", seconds=120)
+    texts, deaf = read_until(everyone, lambda t: t.count(b'"state": "succeeded"') == 1, 60)
+    assert not deaf, f"{len(deaf)} of {n} did not hear the end"
+    ids = {tuple(re.findall(rb"^id: (\d+)$", t, re.M)) for t in texts.values()}
+    assert len(ids) == 1 and sorted(map(int, next(iter(ids)))) == list(map(int, next(iter(ids)))), f"{len(ids)} different stories"
+    for s in everyone:
+        s.close()
+    print(f"{n} listeners: {len(next(iter(ids)))} events each, the same, {time.monotonic() - began:.1f} s; {each / 1024:.1f} KiB each", flush=True)
+
+
+def idle(lathed, n):
+    request = head(lathed, "/v1/searches") + "\r\n"
+    before = resident(lathed)
+    everyone = [connect(lathed, request) for _ in range(n)]
+    _, silent = read_until(everyone, lambda t: t.endswith(b"}"), 60)
+    assert not silent, f"{len(silent)} of {n} were not answered"
+    each = (resident(lathed) - before) / n
+    again, began = everyone[-100:], time.monotonic()  # the first may have been idle for a minute, which ends them
+    for s in again:
+        s.sendall(request.encode())
+        assert s.recv(65536).startswith(b"HTTP/1.1 200"), "an idle connection was not served again"
+    print(f"{n} idle connections: {each / 1024:.1f} KiB each, asked again {(time.monotonic() - began) * 1e3 / len(again):.2f} ms each", flush=True)
+    for s in everyone:
+        s.close()
+
+
+def slow_readers(lathed, n, seconds):
+    """They ask for much and take a byte a second; everybody else is served as before."""
+    request = head(lathed, "/v1/openapi.json") + "Connection: keep-alive\r\n\r\n"
+    before, slow = resident(lathed), []
+    for _ in range(n):
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        s.connect((lathed.host, lathed.port))
+        s.sendall(request.encode() * 20)
+        slow.append(s)
+    times, deadline, drip = [], time.monotonic() + seconds, 0.0
+    while time.monotonic() < deadline:
+        if time.monotonic() > drip:
+            drip = time.monotonic() + 1
+            for s in slow:
+                s.recv(1)
+        began = time.monotonic()
+        assert lathed.ask("GET", "/livez").status == 200
+        times.append(time.monotonic() - began)
+        time.sleep(0.005)
+    grown = (resident(lathed) - before) / n
+    times.sort()
+    print(f"{n} who read a byte a second: others wait p50 {times[len(times) // 2] * 1e3:.1f} ms, p99 {times[len(times) * 99 // 100] * 1e3:.1f} ms; {grown / 1024:.0f} KiB each", flush=True)
+    assert grown < 2 << 20, "memory grows with what they do not read"
+    for s in slow:
+        s.close()
+
+
+def full_disk():
+    """On a small file system of its own: uploads and creations are refused in words, then all goes on."""
+    if os.getuid() != 0:
+        print("full disk: not tried, only root can mount a small file system")
+        return
+    place = pathlib.Path(tempfile.mkdtemp(prefix="lathe-full-"))
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", place], capture_output=True).returncode:
+        print("full disk: not tried, mounting is not allowed here")
+        return
+    place.chmod(0o755)
+    lathed = None
+    try:
+        lathed = Lathed(dir_=place / "data")
+        before = make_dataset(lathed)
+        lathed.wait(f"/v1/datasets/{before}")
+        with open(place / "ballast", "wb") as f:
+            try:
+                while True:
+                    f.write(bytes(1 << 20))
+            except OSError:
+                pass
+        reply = lathed.ask("POST", "/v1/uploads", raw=bytes(1 << 20))
+        assert reply.status == 507 and "disk" in reply.json["detail"], (reply.status, reply.body)
+        statuses = {lathed.ask("POST", "/v1/datasets", {"name": f"d{i}", "files": [{"upload": "upl_1", "format": "text"}], "tokenizer": "bytes"}).status
+                    for i in range(20)}
+        assert lathed.ask("GET", "/livez").status == 200 and statuses <= {201, 400, 422, 500, 503, 507}, statuses
+        (place / "ballast").unlink()
+        began = time.monotonic()
+        after = make_dataset(lathed)
+        lathed.wait(f"/v1/datasets/{after}", seconds=60)
+        assert lathed.get(f"/v1/datasets/{before}")["state"] == "succeeded" and not list(lathed.dir.glob("uploads/part-*"))
+        print(f"full disk: uploads 507, creations {sorted(statuses)}; all well {time.monotonic() - began:.1f} s after there was room", flush=True)
+        lathed.stop()
+    finally:
+        if lathed and lathed.process.poll() is None:
+            print(lathed.tail())
+            lathed.process.kill()
+            time.sleep(1)
+        subprocess.run(["umount", "-l", place], check=True)
+        place.rmdir()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for name, otherwise in [("listeners", 200), ("idle", 1000), ("slow", 20), ("seconds", 3)]:
+        parser.add_argument("--" + name, type=int, default=otherwise)
+    o = parser.parse_args()
+    most = max(o.listeners, o.idle) + 500
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard != resource.RLIM_INFINITY and hard < most:
+        o.listeners, o.idle = min(o.listeners, hard - 500), min(o.idle, hard - 500)
+        most = hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    with Lathed() as lathed:
+        listeners(lathed, o.listeners)
+        idle(lathed, o.idle)
+        slow_readers(lathed, o.slow, o.seconds)
+    full_disk()
+    print("ok")
+
+
+if __name__ == "__main__":
+    skip_unless_possible()
+    main()
