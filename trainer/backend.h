@@ -16,6 +16,7 @@
  *           cpu-bf16 rounds the operands of linear maps to bfloat16, where oneDNN or OpenBLAS
  *           is fast at that; cpu-bf16-plain does the same anywhere, slowly, for checks
  *     cuda  linked in when built with LATHE_CUDA; otherwise backend_open says so.
+ *           cuda-exact gives the same bits every time, at some cost in attention;
  *           cuda-f32 is the same in float32 throughout, for checks
  *
  * `ref` is the specification: tests/trainer/test_backends_agree.c runs every
@@ -42,8 +43,8 @@
  *
  * Order of execution is the order of the calls; a backend may run behind the
  * caller, and `download`, `sum_squares` and `finish` wait for it. Calls come from
- * one thread at a time. Same backend, same calls: the same bits (cpu:
- * with any number of threads).
+ * one thread at a time. Same backend, same calls: the same bits (cpu: with any number of threads;
+ * cuda: unless its attention is cuDNN's, see cuda-exact).
  */
 
 struct block;
@@ -105,6 +106,12 @@ struct distill {
     double weight, temperature;
 };
 
+/* A piece of a matrix that moves inside its block: to = from, then from = 0. They are of one size;
+ * where they are the same piece, it only becomes zero. */
+struct move {
+    struct view to, from;
+};
+
 struct attention_shape {
     int batch, time, q_heads, kv_heads, head_dim; /* kv_heads divides q_heads */
 };
@@ -139,6 +146,8 @@ struct backend {
     /* to = from, same rows and cols, within or between blocks of one use. No overlap. */
     void (*copy)(struct backend *be, struct view to, struct view from);
     void (*zero)(struct backend *be, struct view to);
+    /* All of them, in blocks of weights, gradients or moments; no element occurs in two. */
+    void (*move)(struct backend *be, const struct move *m, int n);
     void (*finish)(struct backend *be);
 
     /* --- operations --- */
@@ -221,6 +230,15 @@ struct backend {
                           int n_params);
     void (*adamw)(struct backend *be, const struct adamw *step);
 
+    /* --- the same calls again --- */
+
+    /* Both NULL in a backend that has no use for them. Calls of operations between replay_begin and
+     * replay_end are the same for the same key, views and scalars included; none of them waits for
+     * the device. When replay_begin answers true it has done them all itself, and neither they nor
+     * replay_end may be called. */
+    bool (*replay_begin)(struct backend *be, uint64_t key);
+    void (*replay_end)(struct backend *be);
+
     /* --- several ranks (ranks.h) --- */
 
     /* Starts adding up gradients at..at+n of all ranks, in place, behind what was called so
@@ -243,6 +261,7 @@ enum status backend_cpu_blas(struct backend **out, int threads, struct error *er
 enum status backend_cpu_bf16(struct backend **out, int threads, struct error *err);
 enum status backend_cpu_bf16_plain(struct backend **out, int threads, struct error *err);
 enum status backend_cuda(struct backend **out, int threads, struct error *err);
+enum status backend_cuda_exact(struct backend **out, int threads, struct error *err);
 enum status backend_cuda_f32(struct backend **out, int threads, struct error *err);
 
 /* A part of a view: `cols` columns from `col`, or `rows` rows from `row`. */

@@ -13,6 +13,12 @@ enum status backend_cuda(struct backend **out, int threads, struct error *err)
     return absent(out, err);
 }
 
+enum status backend_cuda_exact(struct backend **out, int threads, struct error *err)
+{
+    (void)threads;
+    return absent(out, err);
+}
+
 enum status backend_cuda_f32(struct backend **out, int threads, struct error *err)
 {
     (void)threads;

@@ -147,6 +147,14 @@ static void host_zero(struct backend *be, struct view to)
     for (int r = 0; r < to.rows; r++) memset(host_row(to, r), 0, row_bytes(to));
 }
 
+static void host_move(struct backend *be, const struct move *m, int n)
+{
+    for (int i = 0; i < n; i++) {
+        if (m[i].to.at != m[i].from.at) host_copy(be, m[i].to, m[i].from);
+        host_zero(be, m[i].from);
+    }
+}
+
 static void host_finish(struct backend *be) { (void)be; }
 
 static void host_share_begin(struct backend *be, struct block *grads, size_t at, size_t n)
@@ -172,6 +180,7 @@ void host_memory_functions(struct backend *be)
     be->download_sums = host_download_sums;
     be->copy = host_copy;
     be->zero = host_zero;
+    be->move = host_move;
     be->finish = host_finish;
     be->share_begin = host_share_begin;
     be->share_finish = host_share_finish;

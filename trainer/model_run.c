@@ -1,12 +1,15 @@
 #include "trainer/model.h"
 
 #include <assert.h>
+#include <string.h>
 #include "trainer/activations.h"
 #include "trainer/block.h"
 #include "trainer/lora.h"
 #include "trainer/loss.h"
 
 /* Running a model: forward, backward, loss. */
+
+enum { SMALL_STREAM = 8 << 20 }; /* elements of the residual stream */
 
 static void check_batch(const struct model *model, const struct model_batch *batch)
 {
@@ -105,6 +108,33 @@ double model_loss(struct model *model, const struct model_batch *batch, int64_t 
     return sum_losses(model);
 }
 
+static uint64_t mix(uint64_t key, uint64_t x) { return (key ^ x) * 1099511628211u; }
+
+/* All that decides which operations a gradient takes, and on what. */
+static uint64_t gradient_key(const struct model *model, double loss_scale, bool add)
+{
+    const struct shape *shape = model_shape(model);
+    uint64_t key = mix(1469598103934665603u, (uintptr_t)model), scale;
+    memcpy(&scale, &loss_scale, sizeof scale);
+    key = mix(mix(key, scale >> 32), scale);
+    key = mix(mix(key, (uint64_t)model->at->batch), (uint64_t)model->at->time);
+    key = mix(mix(key, (uint64_t)shape->hidden_size), add);
+    for (int l = 0; l < shape->n_layers; l++) {
+        const struct layer_shape *layer = &shape->layer[l];
+        key = mix(mix(key, (uint64_t)layer->q_heads), (uint64_t)layer->kv_heads);
+        key = mix(key, (uint64_t)layer->ffn);
+    }
+    return key;
+}
+
+/* Worth it only where launching costs more than computing, and only without anybody who looks in
+ * between. */
+static bool replays(const struct model *model)
+{
+    return model->be->replay_begin && !model->share && !model->observer && !model->teacher &&
+           (size_t)model->at->rows * (size_t)model_shape(model)->hidden_size <= SMALL_STREAM;
+}
+
 double model_gradient(struct model *model, const struct model_batch *batch, double loss_scale,
                       bool add)
 {
@@ -114,9 +144,13 @@ double model_gradient(struct model *model, const struct model_batch *batch, doub
         forward(model->teacher);
     }
     begin(model, batch);
+    bool replay = replays(model);
+    if (replay && model->be->replay_begin(model->be, gradient_key(model, loss_scale, add)))
+        return sum_losses(model);
     forward(model);
     loss_backward(model, loss_scale, add);
     backward(model, add);
+    if (replay) model->be->replay_end(model->be);
     return sum_losses(model);
 }
 

@@ -1,11 +1,30 @@
 #include "trainer/surgery.h"
 
+#include <stdlib.h>
+
+/* What a removal moves, collected so that a device does it all at once. */
+struct moves {
+    struct move *move;
+    int n, room;
+};
+
+static void moves_add(struct moves *moves, struct view to, struct view from)
+{
+    if (moves->n == moves->room) {
+        moves->room = moves->room ? 2 * moves->room : 256;
+        moves->move = realloc(moves->move, (size_t)moves->room * sizeof *moves->move);
+        if (!moves->move) abort();
+    }
+    moves->move[moves->n++] = (struct move){ to, from };
+}
+
 /* One unit to take out of an axis: in a layer, or (-1) the stem. Its place is counted in units;
  * for heads cut by query `hole` counts query heads and group r of them is closed up. */
 struct cut {
     enum group_type type;
     bool query;
     int layer, hole, count;
+    struct moves *moves;
 };
 
 static bool touches(const struct cut *cut, const struct slot *slot, enum slot_axis axis)
@@ -43,8 +62,8 @@ static void cut_axis(struct model *model, const struct cut *cut, struct view who
                      enum slot_axis axis)
 {
     int span = layout_span(&model->layout, axis, cut->layer);
-    move(model->be, whole, rows, span, cut->hole, cut->count - 1);
-    model->be->zero(model->be, unit_of(whole, rows, cut->count - 1, span));
+    moves_add(cut->moves, unit_of(whole, rows, cut->hole, span),
+              unit_of(whole, rows, cut->count - 1, span));
 }
 
 /* Of heads cut by query: the group's last query head moves into the hole. */
@@ -100,7 +119,11 @@ static enum status add_entry(struct entries *e, const struct removal *removal, i
     if (count == 1)
         return fail(err, E_CONFLICT, "%s removal: layer %d has only one unit left", name, layer);
     bool query = removal->type == GROUP_HEADS && removal->unit == HEAD_UNIT_QUERY;
-    e->cut[e->n++] = (struct cut){ removal->type, query, layer, position, first + count };
+    e->cut[e->n++] = (struct cut){ .type = removal->type,
+                                   .query = query,
+                                   .layer = layer,
+                                   .hole = position,
+                                   .count = first + count };
     return OK;
 }
 
@@ -165,11 +188,15 @@ enum status surgery_remove(struct model *model, const struct removal *removal, s
 {
     struct shape after = *model_shape(model);
     struct entries e;
+    struct moves moves = { 0 };
     TRY(plan(&e, removal, &after, err));
     for (int i = 0; i < e.n; i++) {
+        e.cut[i].moves = &moves;
         each_tensor(model, &e.cut[i], visit_unit);
         if (e.cut[i].query && ends_layer(&e, i)) each_tensor(model, &e.cut[i], visit_close);
         shrink(&after, &e.cut[i]);
     }
+    model->be->move(model->be, moves.move, moves.n);
+    free(moves.move);
     return model_set_shape(model, &after, err);
 }

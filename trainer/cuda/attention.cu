@@ -1,8 +1,9 @@
 /*
- * Attention: tensor-core tiles (flash_*.cu) where they fit, else plain kernels that take any
- * head_dim up to 256 and float32. The plain ones give one warp a row and walk the other rows one by
+ * Attention: cuDNN where it is there and takes the shape, else our own tensor-core tiles (flash_*.cu)
+ * where they fit, else plain kernels that take any head_dim up to 256 and float32. The plain ones give one warp a row and walk the other rows one by
  * one.
  */
+#include "trainer/cuda/cudnn_attention.h"
 #include "trainer/cuda/flash.h"
 
 enum { MOST_PER_LANE = 8 }; /* head_dim <= 256 */
@@ -143,6 +144,7 @@ static void attention_forward(struct backend *be, struct view out, struct view l
     struct device *d = device_of(be);
     const struct view used[] = { out, q, k, v };
     if (!s.batch || !s.time || !s.q_heads) return;
+    if (cudnn_forward(d, out, lse, q, k, v, s)) return;
     if (d->half && flash_takes(s, used, 4))
         flash_forward(d, out, lse, q, k, v, s);
     else if (d->half)
@@ -190,6 +192,7 @@ static void attention_backward(struct backend *be, struct view d_q, struct view 
     struct device *d = device_of(be);
     const struct view used[] = { d_q, d_k, d_v, d_out, q, k, v };
     if (!s.batch || !s.time || !s.q_heads) return;
+    if (cudnn_backward(d, d_q, d_k, d_v, d_out, out, lse, q, k, v, s)) return;
     const float *delta =
         d->half ? delta_of<bf16>(d, d_out, out, s) : delta_of<float>(d, d_out, out, s);
     if (d->half && flash_takes(s, used, 7))

@@ -21,8 +21,9 @@ extern "C" { /* said once here, so that no C header has to */
  * shrinks each time the width passes a multiple. Nothing is ever moved to compact
  * storage, because every matrix keeps the ld of its capacity.
  *
- * Order. All work goes into one stream. No kernel uses atomic additions on floats,
- * so the same calls give the same bits.
+ * Order. All work goes into one stream. No kernel of ours uses atomic additions on floats, so the
+ * same calls give the same bits, except that `cuda` takes cuDNN's fast backward pass of attention;
+ * `cuda-exact` and `cuda-f32` do not.
  *
  * Failure. An operation cannot fail in a way that a caller could mend: a CUDA error
  * ends the process with its name and place, and the job resumes from its checkpoint.
@@ -41,7 +42,8 @@ struct block {
 struct device {
     cudaStream_t stream;
     cublasLtHandle_t blas;
-    bool half; /* activations are bf16 */
+    bool half;  /* activations are bf16 */
+    bool exact; /* the same calls give the same bits */
     int multiprocessors;
     struct gemm_cache *gemms;
     void *workspace; /* of cublasLt */
@@ -49,7 +51,12 @@ struct device {
     void *scratch; /* between two kernels of one operation; grows, never shrinks */
     size_t scratch_bytes;
     struct optim_tables *optim;
+    struct replay *replay;
+    int32_t *staged; /* pinned: ids on their way to the device */
+    size_t staged_ids;
+    cudaEvent_t staged_sent;
     struct share *share; /* several ranks only */
+    struct cudnn_attention *cudnn; /* NULL: not there */
 };
 
 static inline struct device *device_of(struct backend *be) { return (struct device *)be->state; }
@@ -142,10 +149,17 @@ __device__ static inline float warp_max(float x)
 
 /* ---- operations, one file each --------------------------------------------------- */
 
+void memory_install(struct backend *be);
+void memory_close(struct device *d);
+void replay_install(struct backend *be);
+void replay_close(struct device *d);
+bool replay_records(const struct device *d); /* a recording is under way: nothing may wait */
+void replay_void(struct device *d);          /* memory that recordings know is about to go */
 void gemm_open(struct device *d);
 void gemm_close(struct device *d);
 void linear_install(struct backend *be);
-void rows_install(struct backend *be);      /* embedding, rmsnorm */
+void rows_install(struct backend *be); /* embedding */
+void norm_install(struct backend *be);
 void pointwise_install(struct backend *be); /* rope, swiglu */
 void loss_install(struct backend *be);
 void attention_install(struct backend *be);

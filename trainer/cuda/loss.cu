@@ -1,8 +1,8 @@
-/* Cross-entropy and its gradient in place: one block a row, the row is read twice and written once.
- * The second reading comes out of L2 for any vocabulary in use. */
+/* Cross-entropy and its gradient in place: one block a row, read once and written once. What was read
+ * waits in shared memory where two rows fit there, else it is read again, mostly out of L2. */
 #include "trainer/cuda/device.h"
 
-enum { THREADS = 512 };
+enum { THREADS = 512, MOST_HELD = 100 << 10 /* bytes */ };
 
 /* The block's largest value or sum, the same in every thread. */
 __device__ static float block_max(float x, float *part)
@@ -35,17 +35,19 @@ __device__ static inline void load_logits(float x[8], const T *row, int c, int V
             if (c + j >= V) x[j] = -INFINITY;
 }
 
-template <typename T>
+template <typename T, bool HELD>
 __global__ void __launch_bounds__(THREADS)
     cross_entropy_kernel(float *losses, T *logits, int ld, const int32_t *targets, int V,
                          float scale)
 {
+    extern __shared__ __align__(16) char raw[];
     __shared__ float part[THREADS / 32];
-    T *row = logits + (size_t)blockIdx.x * ld;
+    T *held = (T *)raw, *row = logits + (size_t)blockIdx.x * ld;
     int target = targets[blockIdx.x];
     float x[8], top = -INFINITY, sum = 0;
     for (int c = threadIdx.x * 8; c < V; c += THREADS * 8) {
         load_logits(x, row, c, V);
+        if constexpr (HELD) store8(held + c, x); /* a thread reads back only its own */
         float here = top;
         for (int j = 0; j < 8; j++) here = fmaxf(here, x[j]);
         sum *= __expf(top - here);
@@ -60,11 +62,33 @@ __global__ void __launch_bounds__(THREADS)
 
     float inverse = target < 0 ? 0 : scale / sum;
     for (int c = threadIdx.x * 8; c < V; c += THREADS * 8) {
-        load_logits(x, row, c, V);
+        if constexpr (HELD)
+            load8(x, held + c);
+        else
+            load_logits(x, row, c, V);
         for (int j = 0; j < 8; j++)
             x[j] = __expf(x[j] - all) * inverse - (c + j == target ? scale : 0);
         store8(row + c, x); /* beyond V: exp(-inf) * inverse = 0 */
     }
+}
+
+template <typename T>
+static void cross_entropy_typed(struct device *d, struct view losses, struct view logits,
+                                struct view targets, float scale)
+{
+    size_t bytes = (size_t)round_up(logits.cols, 8) * sizeof(T);
+    auto launch = [&](auto kernel, size_t shared) {
+        CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                  MOST_HELD));
+        kernel<<<logits.rows, THREADS, shared, d->stream>>>(floats_at(losses), acts_at<T>(logits),
+                                                            logits.ld, ids_at(targets), logits.cols,
+                                                            scale);
+        LAUNCHED();
+    };
+    if (scale != 0 && bytes <= MOST_HELD)
+        launch(cross_entropy_kernel<T, true>, bytes);
+    else
+        launch(cross_entropy_kernel<T, false>, 0);
 }
 
 static void cross_entropy(struct backend *be, struct view losses, struct view logits,
@@ -73,14 +97,9 @@ static void cross_entropy(struct backend *be, struct view losses, struct view lo
     struct device *d = device_of(be);
     if (!logits.rows) return;
     if (d->half)
-        cross_entropy_kernel<<<logits.rows, THREADS, 0, d->stream>>>(
-            floats_at(losses), acts_at<bf16>(logits), logits.ld, ids_at(targets), logits.cols,
-            (float)scale);
+        cross_entropy_typed<bf16>(d, losses, logits, targets, (float)scale);
     else
-        cross_entropy_kernel<<<logits.rows, THREADS, 0, d->stream>>>(
-            floats_at(losses), acts_at<float>(logits), logits.ld, ids_at(targets), logits.cols,
-            (float)scale);
-    LAUNCHED();
+        cross_entropy_typed<float>(d, losses, logits, targets, (float)scale);
 }
 
 void loss_install(struct backend *be) { be->cross_entropy = cross_entropy; }

@@ -1,40 +1,41 @@
 /*
- * Operations on rows: embedding and RMSNorm, one warp a row, eight elements a lane.
- *
- * Sums over rows (gradients of gains and of the embedding) are taken without atomics: partial sums
- * by block, then a second kernel in a fixed order; the embedding's gradient sorts the tokens by id
- * first (a stable radix sort) and lets one block add up each id's rows.
+ * The embedding, and sums over rows, without atomics: the embedding's gradient sorts the tokens by
+ * id first (a stable radix sort) and lets one block add up each id's rows.
  */
 #include "trainer/cuda/device.h"
 
 #include <cub/device/device_radix_sort.cuh>
 
-enum { WARPS = 4 };
-
 /* ---- column sums -------------------------------------------------------------------------- */
 
-/* One thread a column and slice of rows; the 32 slices are added in order. */
+enum { SLICES = 128, TOGETHER = 8 /* columns of a block */ };
+
+/* One thread a column and slice of rows; the slices are added in pairs, always the same ones. */
 template <typename T>
 __global__ void column_sums_kernel(float *sums, const T *x, int ld, int rows, int cols, bool add)
 {
-    __shared__ float part[32][33];
-    int c = blockIdx.x * 32 + threadIdx.x;
+    __shared__ float part[SLICES][TOGETHER + 1];
+    int c = blockIdx.x * TOGETHER + threadIdx.x, slice = threadIdx.y;
     float sum = 0;
-    if (c < cols)
-        for (int r = threadIdx.y; r < rows; r += 32) sum += to_float(x[(size_t)r * ld + c]);
-    part[threadIdx.y][threadIdx.x] = sum;
-    __syncthreads();
-    if (threadIdx.y || c >= cols) return;
-    for (int s = 1; s < 32; s++) sum += part[s][threadIdx.x];
-    sums[c] = add ? sums[c] + sum : sum;
+    if (c < cols) {
+#pragma unroll 8
+        for (int r = slice; r < rows; r += SLICES) sum += to_float(x[(size_t)r * ld + c]);
+    }
+    part[slice][threadIdx.x] = sum;
+    for (int half = SLICES / 2; half; half /= 2) {
+        __syncthreads();
+        if (slice < half) part[slice][threadIdx.x] += part[slice + half][threadIdx.x];
+    }
+    if (slice || c >= cols) return;
+    sums[c] = (add ? sums[c] : 0) + part[0][threadIdx.x];
 }
 
 template <typename T>
 static void column_sums_typed(struct device *d, float *sums, const T *x, int ld, int rows, int cols,
                               bool add)
 {
-    column_sums_kernel<<<blocks_for((size_t)cols, 32), dim3(32, 32), 0, d->stream>>>(
-        sums, x, ld, rows, cols, add);
+    column_sums_kernel<<<blocks_for((size_t)cols, TOGETHER), dim3(TOGETHER, SLICES), 0,
+                         d->stream>>>(sums, x, ld, rows, cols, add);
     LAUNCHED();
 }
 
@@ -127,141 +128,8 @@ static void embed_backward(struct backend *be, struct view d_table, struct view 
     LAUNCHED();
 }
 
-/* ---- rmsnorm ----------------------------------------------------------------------------------
- */
-
-/* Eight elements from column c, those at C and beyond as zero. */
-template <typename T> __device__ static inline void load_row(float x[8], const T *row, int c, int C)
-{
-    load8(x, row + c);
-    if (c + 8 > C)
-        for (int j = 0; j < 8; j++)
-            if (c + j >= C) x[j] = 0;
-}
-
-template <typename T>
-__global__ void rmsnorm_forward_kernel(T *out, int out_ld, float *rstd, const T *inp, int ld,
-                                       const float *gain, int rows, int C, float epsilon)
-{
-    int r = blockIdx.x * WARPS + threadIdx.y, lane = threadIdx.x;
-    if (r >= rows) return;
-    const T *row = inp + (size_t)r * ld;
-    float x[8], g[8], sum = 0;
-    for (int c = lane * 8; c < C; c += 256) {
-        load_row(x, row, c, C);
-        for (int j = 0; j < 8; j++) sum += x[j] * x[j];
-    }
-    float scale = rsqrtf(warp_sum(sum) / C + epsilon);
-    if (!lane) rstd[r] = scale;
-    for (int c = lane * 8; c < C; c += 256) {
-        load_row(x, row, c, C);
-        load_row(g, gain, c, C);
-        for (int j = 0; j < 8; j++) x[j] *= scale * g[j];
-        store8(out + (size_t)r * out_ld + c, x);
-    }
-}
-
-static void rmsnorm_forward(struct backend *be, struct view out, struct view rstd, struct view inp,
-                            struct view gain, double epsilon)
-{
-    struct device *d = device_of(be);
-    dim3 threads(32, WARPS);
-    int blocks = blocks_for((size_t)inp.rows, WARPS);
-    if (!blocks) return;
-    if (d->half)
-        rmsnorm_forward_kernel<<<blocks, threads, 0, d->stream>>>(
-            acts_at<bf16>(out), out.ld, floats_at(rstd), acts_at<bf16>(inp), inp.ld,
-            floats_at(gain), inp.rows, inp.cols, (float)epsilon);
-    else
-        rmsnorm_forward_kernel<<<blocks, threads, 0, d->stream>>>(
-            acts_at<float>(out), out.ld, floats_at(rstd), acts_at<float>(inp), inp.ld,
-            floats_at(gain), inp.rows, inp.cols, (float)epsilon);
-    LAUNCHED();
-}
-
-/* With s = rstd, y = x s gain:
- *     d_x += s (gain dy - x s^2 mean(gain dy x)),   d_gain = sum over rows of dy x s.
- * Each warp walks its share of the rows and keeps d_gain in shared memory of its own, column
- * c = 256 k + 8 lane + j at 256 k + 32 j + lane, so that lanes meet in no bank. */
-template <typename T>
-__global__ void rmsnorm_backward_kernel(T *d_inp, int d_inp_ld, float *partial, T *out, int out_ld,
-                                        const T *d_out, int d_out_ld, const T *inp, int ld,
-                                        const float *gain, const float *rstd, int rows, int C)
-{
-    extern __shared__ float shared[];
-    int lane = threadIdx.x, padded = (C + 255) / 256 * 256;
-    float *mine = shared + (size_t)threadIdx.y * padded, x[8], g[8], dy[8], dx[8];
-    for (int c = lane; c < padded; c += 32) mine[c] = 0;
-    __syncwarp();
-    for (int r = blockIdx.x * WARPS + threadIdx.y; r < rows; r += gridDim.x * WARPS) {
-        float along = 0, s = rstd[r];
-        for (int c = lane * 8; c < C; c += 256) {
-            load_row(x, inp + (size_t)r * ld, c, C);
-            load_row(dy, d_out + (size_t)r * d_out_ld, c, C);
-            load_row(g, gain, c, C);
-            for (int j = 0; j < 8; j++) {
-                along += x[j] * dy[j] * g[j];
-                mine[c / 256 * 256 + j * 32 + lane] += dy[j] * x[j] * s;
-            }
-        }
-        along = warp_sum(along) * s * s / C;
-        for (int c = lane * 8; c < C; c += 256) {
-            load_row(x, inp + (size_t)r * ld, c, C);
-            load_row(dy, d_out + (size_t)r * d_out_ld, c, C);
-            load_row(g, gain, c, C);
-            load8(dx, d_inp + (size_t)r * d_inp_ld + c);
-            for (int j = 0; j < 8; j++) dx[j] += s * (g[j] * dy[j] - x[j] * along);
-            store8(d_inp + (size_t)r * d_inp_ld + c, dx);
-            if (!out) continue;
-            for (int j = 0; j < 8; j++) x[j] *= s * g[j];
-            store8(out + (size_t)r * out_ld + c, x);
-        }
-    }
-    __syncthreads();
-    for (int c = threadIdx.y * 32 + lane; c < C; c += 32 * WARPS) {
-        float sum = 0;
-        for (int w = 0; w < WARPS; w++)
-            sum += shared[(size_t)w * padded + c / 256 * 256 + c % 8 * 32 + c / 8 % 32];
-        partial[(size_t)blockIdx.x * C + c] = sum;
-    }
-}
-
-template <typename T>
-static void rmsnorm_backward_typed(struct device *d, struct view d_inp, struct view d_gain,
-                                   struct view out, struct view d_out, struct view inp,
-                                   struct view gain, struct view rstd, bool add)
-{
-    int C = inp.cols, blocks = blocks_for((size_t)inp.rows, WARPS);
-    if (blocks > d->multiprocessors * 4) blocks = d->multiprocessors * 4;
-    if (!blocks) return;
-    size_t shared = (size_t)WARPS * round_up(C, 256) * sizeof(float);
-    if (shared > 48 * 1024)
-        CUDA(cudaFuncSetAttribute(rmsnorm_backward_kernel<T>,
-                                  cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared));
-    float *partial = (float *)device_scratch(d, (size_t)blocks * C * sizeof(float));
-    rmsnorm_backward_kernel<T><<<blocks, dim3(32, WARPS), shared, d->stream>>>(
-        acts_at<T>(d_inp), d_inp.ld, partial, out.block ? acts_at<T>(out) : (T *)NULL, out.ld,
-        acts_at<T>(d_out), d_out.ld, acts_at<T>(inp), inp.ld, floats_at(gain), floats_at(rstd),
-        inp.rows, C);
-    LAUNCHED();
-    column_sums(d, floats_at(d_gain), partial, C, blocks, C, add);
-}
-
-static void rmsnorm_backward(struct backend *be, struct view d_inp, struct view d_gain,
-                             struct view out, struct view d_out, struct view inp, struct view gain,
-                             struct view rstd, bool add)
-{
-    struct device *d = device_of(be);
-    if (d->half)
-        rmsnorm_backward_typed<bf16>(d, d_inp, d_gain, out, d_out, inp, gain, rstd, add);
-    else
-        rmsnorm_backward_typed<float>(d, d_inp, d_gain, out, d_out, inp, gain, rstd, add);
-}
-
 void rows_install(struct backend *be)
 {
     be->embed_forward = embed_forward;
     be->embed_backward = embed_backward;
-    be->rmsnorm_forward = rmsnorm_forward;
-    be->rmsnorm_backward = rmsnorm_backward;
 }
