@@ -25,7 +25,7 @@ struct places {
     const struct shape *shape;
     struct shelf *main, *floats;
     size_t logits_at_once;
-    size_t wide, narrow; /* where the scratch for act and for d_q, d_k, d_v starts */
+    size_t wide, narrow; /* where the scratch for d_act and for d_q, d_k, d_v starts */
 };
 
 /* Matrices side by side: rows of all of them together, each starting at a multiple. */
@@ -46,7 +46,7 @@ static void take_qkv(struct shelf *shelf, int rows, const struct shape *shape, i
     take_beside(shelf, rows, 3, (struct view *[]){ q, k, v }, (int[]){ nq, nk, nk });
 }
 
-/* What is each layer's own under KEEP_ALL. */
+/* What is each layer's own under KEEP_ALL and KEEP_OUTPUTS. */
 static void place_kept(struct places *p, int l)
 {
     struct layer_views *v = &p->a->layer[l];
@@ -56,6 +56,11 @@ static void place_kept(struct places *p, int l)
     v->att = take(p->main, N, at->q_heads * p->shape->head_dim);
     v->mid = take(p->main, N, p->shape->hidden_size);
     take_beside(p->main, N, 2, (struct view *[]){ &v->gate, &v->up }, (int[]){ at->ffn, at->ffn });
+    if (p->a->keep == KEEP_OUTPUTS) {
+        v->norm_attn = take(p->main, N, p->shape->hidden_size);
+        v->norm_ffn = take(p->main, N, p->shape->hidden_size);
+        v->act = take(p->main, N, at->ffn);
+    }
     v->rstd_attn = take(p->floats, 1, N);
     v->rstd_ffn = take(p->floats, 1, N);
     v->lse = take(p->floats, p->a->batch * at->q_heads, p->a->time);
@@ -67,7 +72,8 @@ static void place_scratch(struct places *p, int l)
     int N = p->a->rows;
     struct shelf wide = { p->main->block, p->wide, p->main->multiple };
     struct shelf narrow = { p->main->block, p->narrow, p->main->multiple };
-    v->act = take(&wide, N, p->shape->layer[l].ffn);
+    v->d_act = take(&wide, N, p->shape->layer[l].ffn);
+    if (p->a->keep != KEEP_OUTPUTS) v->act = v->d_act, v->norm_attn = v->norm_ffn = p->a->norm;
     wide.at = p->wide;
     v->d_att = take(&wide, N, p->shape->layer[l].q_heads * p->shape->head_dim);
     take_qkv(&narrow, N, p->shape, l, &v->d_q, &v->d_k, &v->d_v);
@@ -83,10 +89,10 @@ static void place_layers(struct places *p)
         v->x = x;
         if (a->keep != KEEP_NONE) x = take(p->main, a->rows, C);
         v->y = x;
-        if (a->keep == KEEP_ALL) place_kept(p, l);
+        if (a->keep >= KEEP_ALL) place_kept(p, l);
     }
     a->last = x;
-    if (a->keep == KEEP_ALL) return;
+    if (a->keep >= KEEP_ALL) return;
     struct shelf main = *p->main, floats = *p->floats; /* shared: every layer starts here */
     for (int l = 0; l < L; l++) {
         struct shelf most_main = *p->main, most_floats = *p->floats;

@@ -16,10 +16,13 @@
  *     KEEP_INPUTS  training with recomputation: x is each layer's own, the rest is shared
  *     KEEP_NONE    forward only: layers share all, x included
  *
- * The outputs of the two norms, of swiglu and all gradients are scratch shared by
- * the layers in every mode: cheaper to compute again than to keep.
+ *     KEEP_OUTPUTS training where memory is cheaper than time (backend.h, keeps_outputs):
+ *                  as KEEP_ALL, and the outputs of the two norms and of swiglu too
+ *
+ * In the other modes those outputs are scratch shared by the layers, computed again when they
+ * are needed; gradients are scratch in every mode.
  */
-enum activations_keep { KEEP_NONE, KEEP_INPUTS, KEEP_ALL };
+enum activations_keep { KEEP_NONE, KEEP_INPUTS, KEEP_ALL, KEEP_OUTPUTS };
 
 /* N = batch*time rows unless said otherwise. */
 struct layer_views {
@@ -29,8 +32,10 @@ struct layer_views {
     struct view att, lse;      /* (N, H*D), (B*H, T) */
     struct view mid, rstd_ffn; /* (N, C) after attention, (1, N) */
     struct view gate, up;      /* (N, F): side by side */
-    struct view act;           /* scratch (N, F) */
-    struct view d_att;         /* scratch (N, H*D), in the place of act */
+    struct view norm_attn, norm_ffn; /* (N, C), kept or the scratch that all share */
+    struct view act;           /* (N, F), kept or scratch */
+    struct view d_act;         /* scratch (N, F); where act is scratch, act itself */
+    struct view d_att;         /* scratch (N, H*D), in the place of d_act */
     struct view d_q, d_k, d_v; /* scratch */
     struct view y;             /* (N, C) the layer's output, the next one's x */
 };
@@ -41,7 +46,7 @@ struct activations {
     struct layer_views *layer; /* n_layers of them */
     struct view last;          /* (N, C) output of the last layer */
     struct view rstd_last;     /* (1, N) */
-    struct view norm;          /* scratch (N, C): output of the norm at work */
+    struct view norm;          /* scratch (N, C): output of the last norm, or of any not kept */
     struct view d_x, d_norm;   /* scratch (N, C) */
     struct view logits;        /* scratch (rows of a chunk, V) */
     struct view losses;        /* (1, N) */

@@ -124,6 +124,8 @@ struct backend {
     const char *name;
     int threads;
     int multiple;          /* storage widths are rounded up to this */
+    bool keeps_outputs;    /* memory is cheaper than time: training keeps the outputs of norms and of
+                              swiglu rather than computing them again on the way back */
     size_t logits_at_once; /* logits are computed in chunks of rows of about this many elements */
     int element_bytes[BLOCK_USES]; /* what an element of each use costs, copies included */
 
@@ -208,6 +210,9 @@ struct backend {
      * the gradient of the next matrix needs. */
     void (*swiglu_backward)(struct backend *be, struct view d_out, struct view gate,
                             struct view up);
+    /* The same, but d_out stays. Set where `keeps_outputs` is. */
+    void (*swiglu_gradient)(struct backend *be, struct view d_out, struct view gate,
+                            struct view up);
 
     /* losses (1, N) = -log softmax(logits (N, V))[targets (1, N)], 0 where the target is negative.
      * When scale is not 0 the logits become scale * d_loss/d_logits (0 in rows without a target);
@@ -234,9 +239,9 @@ struct backend {
 
     /* Both NULL in a backend that has no use for them. Calls of operations between replay_begin and
      * replay_end are the same for the same key, views and scalars included; none of them waits for
-     * the device. When replay_begin answers true it has done them all itself, and neither they nor
-     * replay_end may be called. */
-    bool (*replay_begin)(struct backend *be, uint64_t key);
+     * the device. After `runs` of them they may be recorded. When replay_begin answers true it has
+     * done them all itself, and neither they nor replay_end may be called. */
+    bool (*replay_begin)(struct backend *be, uint64_t key, int runs);
     void (*replay_end)(struct backend *be);
 
     /* --- several ranks (ranks.h) --- */

@@ -57,7 +57,7 @@ static void attention_half(struct model *model, int l)
 {
     struct backend *be = model->be;
     struct layer_views *v = &model->at->layer[l];
-    struct view norm = model->at->norm;
+    struct view norm = v->norm_attn;
     struct maps qkv = qkv_of(l, v->q, v->k, v->v), o = one(l, SLOT_O, v->mid, v->x);
     be->rmsnorm_forward(be, norm, v->rstd_attn, v->x, gain(model, SLOT_ATTN_NORM, l),
                         model_shape(model)->norm_eps);
@@ -75,10 +75,10 @@ static void gate_and_up(struct model *model, int l)
     struct backend *be = model->be;
     struct layer_views *v = &model->at->layer[l];
     struct maps both = gate_and_up_of(v, l);
-    be->rmsnorm_forward(be, model->at->norm, v->rstd_ffn, v->mid, gain(model, SLOT_FFN_NORM, l),
+    be->rmsnorm_forward(be, v->norm_ffn, v->rstd_ffn, v->mid, gain(model, SLOT_FFN_NORM, l),
                         model_shape(model)->norm_eps);
-    model_show(model, PLACE_NORM, 2 * l + 1, model->at->norm);
-    maps_forward(model, &both, model->at->norm);
+    model_show(model, PLACE_NORM, 2 * l + 1, v->norm_ffn);
+    maps_forward(model, &both, v->norm_ffn);
 }
 
 void block_remake(struct model *model, int layer)
@@ -103,13 +103,17 @@ static void ffn_backward(struct model *model, int l, bool add)
 {
     struct backend *be = model->be;
     struct layer_views *v = &model->at->layer[l];
-    struct view norm = model->at->norm, d_norm = model->at->d_norm, d_x = model->at->d_x;
+    bool kept = model->at->keep == KEEP_OUTPUTS;
+    struct view none = { 0 }, norm = v->norm_ffn, d_norm = model->at->d_norm, d_x = model->at->d_x;
     struct maps down = one(l, SLOT_DOWN, d_x, (struct view){ 0 }), both = gate_and_up_of(v, l);
-    maps_backward_input(model, &down, v->act);
-    be->swiglu_backward(be, v->act, v->gate, v->up); /* gate and up are their gradients now */
+    maps_backward_input(model, &down, v->d_act);
+    if (kept) /* gate and up are their gradients now */
+        be->swiglu_gradient(be, v->d_act, v->gate, v->up);
+    else
+        be->swiglu_backward(be, v->act, v->gate, v->up);
     maps_backward_weight(model, &down, v->act, add);
     maps_backward_input(model, &both, d_norm);
-    be->rmsnorm_backward(be, d_x, d_gain(model, SLOT_FFN_NORM, l), norm, d_norm, v->mid,
+    be->rmsnorm_backward(be, d_x, d_gain(model, SLOT_FFN_NORM, l), kept ? none : norm, d_norm, v->mid,
                          gain(model, SLOT_FFN_NORM, l), v->rstd_ffn, add);
     maps_backward_weight(model, &both, norm, add);
 }
@@ -118,7 +122,8 @@ static void attention_half_backward(struct model *model, int l, bool add)
 {
     struct backend *be = model->be;
     struct layer_views *v = &model->at->layer[l];
-    struct view norm = model->at->norm, d_norm = model->at->d_norm, d_x = model->at->d_x;
+    bool kept = model->at->keep == KEEP_OUTPUTS;
+    struct view none = { 0 }, norm = v->norm_attn, d_norm = model->at->d_norm, d_x = model->at->d_x;
     struct maps o = one(l, SLOT_O, d_x, (struct view){ 0 });
     struct maps qkv = qkv_of(l, v->d_q, v->d_k, v->d_v);
     maps_backward_input(model, &o, v->d_att);
@@ -128,7 +133,7 @@ static void attention_half_backward(struct model *model, int l, bool add)
     be->rope(be, v->d_q, model->at->rope, model_shape(model)->head_dim, -1);
     be->rope(be, v->d_k, model->at->rope, model_shape(model)->head_dim, -1);
     maps_backward_input(model, &qkv, d_norm);
-    be->rmsnorm_backward(be, d_x, d_gain(model, SLOT_ATTN_NORM, l), norm, d_norm, v->x,
+    be->rmsnorm_backward(be, d_x, d_gain(model, SLOT_ATTN_NORM, l), kept ? none : norm, d_norm, v->x,
                          gain(model, SLOT_ATTN_NORM, l), v->rstd_attn, add);
     maps_backward_weight(model, &qkv, norm, add);
 }

@@ -9,9 +9,12 @@
 
 enum { MAX_BATCH = 65536, MAX_SEQUENCE = 1 << 20, MAX_ROWS = 1 << 26 };
 
-static enum activations_keep keep_of(const struct model_options *options)
+static enum activations_keep keep_of(const struct model *model)
 {
-    return !options->train ? KEEP_NONE : options->recompute ? KEEP_INPUTS : KEEP_ALL;
+    const struct model_options *options = &model->options;
+    if (!options->train) return KEEP_NONE;
+    if (options->recompute) return KEEP_INPUTS;
+    return model->keeps_outputs ? KEEP_OUTPUTS : KEEP_ALL;
 }
 
 static enum status check_options(const struct model_options *o, struct error *err)
@@ -30,7 +33,7 @@ static struct activations_sizes place(struct model *model, const struct shape *s
                                       int time, const struct activations_blocks *blocks)
 {
     return activations_place(model->at, shape, *blocks, model->be, batch, time,
-                             model->options.sequence_length, keep_of(&model->options));
+                             model->options.sequence_length, keep_of(model));
 }
 
 static void count_bytes(struct model *model, struct activations_sizes sizes)
@@ -58,6 +61,7 @@ static enum status prepare(struct model *model, struct backend *be, const struct
     TRY(layout_init(&model->layout, capacity, be->multiple, err));
     model->be = be;
     model->options = *options;
+    model->keeps_outputs = be->keeps_outputs;
     size_t rows = (size_t)options->batch_size * (size_t)options->sequence_length;
     model->losses = calloc(rows, sizeof *model->losses);
     model->param = calloc((size_t)model->layout.n_slots, sizeof *model->param);
@@ -74,10 +78,20 @@ static enum status allocate(struct model *model, struct activations_sizes sizes,
 {
     static const enum block_use use[MODEL_BLOCKS] = { BLOCK_WEIGHTS, BLOCK_GRADS, BLOCK_MOMENTS,
                                                       BLOCK_MOMENTS };
+    struct activations_blocks none = { 0 };
     struct backend *be = model->be;
     for (int i = 0; i < (model->options.train == MODEL_TRAIN ? MODEL_BLOCKS : 1); i++)
         TRY(be->alloc(be, use[i], model->layout.n_floats, &model->block[i], err));
-    TRY(be->alloc(be, BLOCK_ACTIVATIONS, sizes.activations, &model->activations, err));
+    if (be->alloc(be, BLOCK_ACTIVATIONS, sizes.activations, &model->activations, err)) {
+        if (!model->keeps_outputs || !model->options.train || model->options.recompute)
+            return err->status;
+        model->keeps_outputs = false; /* without the luxury, then */
+        *err = (struct error){ 0 };
+        sizes = place(model, &model->layout.capacity, model->options.batch_size,
+                      model->options.sequence_length, &none);
+        count_bytes(model, sizes);
+        TRY(be->alloc(be, BLOCK_ACTIVATIONS, sizes.activations, &model->activations, err));
+    }
     TRY(be->alloc(be, BLOCK_FLOATS, sizes.floats, &model->floats, err));
     TRY(be->alloc(be, BLOCK_IDS, sizes.ids, &model->ids, err));
     return OK;

@@ -59,6 +59,7 @@ struct model {
     struct block *block[MODEL_BLOCKS];
     struct block *activations, *floats, *ids;
     struct model_bytes bytes;
+    bool keeps_outputs; /* as the backend likes, and memory allows */
     struct param *param;    /* one per slot, for the optimizer; follows the current shape */
     struct activations *at; /* where this call's activations lie (activations.h) */
     float *losses;          /* host memory for one loss per row */

@@ -9,7 +9,9 @@
 
 /* Running a model: forward, backward, loss. */
 
-enum { SMALL_STREAM = 8 << 20 }; /* elements of the residual stream */
+/* Elements of the residual stream: up to which launching costs about what computing does, and up to
+ * which it is still felt; and how often a gradient runs before it is worth recording. */
+enum { SMALL_STREAM = 4 << 20, MEDIUM_STREAM = 24 << 20, SMALL_PATIENCE = 2, MEDIUM_PATIENCE = 20 };
 
 static void check_batch(const struct model *model, const struct model_batch *batch)
 {
@@ -127,12 +129,12 @@ static uint64_t gradient_key(const struct model *model, double loss_scale, bool 
     return key;
 }
 
-/* Worth it only where launching costs more than computing, and only without anybody who looks in
- * between. */
-static bool replays(const struct model *model)
+/* After how many runs a gradient is recorded; 0: never. Only without anybody who looks in between. */
+static int patience(const struct model *model)
 {
-    return model->be->replay_begin && !model->share && !model->observer && !model->teacher &&
-           (size_t)model->at->rows * (size_t)model_shape(model)->hidden_size <= SMALL_STREAM;
+    size_t stream = (size_t)model->at->rows * (size_t)model_shape(model)->hidden_size;
+    if (!model->be->replay_begin || model->share || model->observer || model->teacher) return 0;
+    return stream <= SMALL_STREAM ? SMALL_PATIENCE : stream <= MEDIUM_STREAM ? MEDIUM_PATIENCE : 0;
 }
 
 double model_gradient(struct model *model, const struct model_batch *batch, double loss_scale,
@@ -144,13 +146,13 @@ double model_gradient(struct model *model, const struct model_batch *batch, doub
         forward(model->teacher);
     }
     begin(model, batch);
-    bool replay = replays(model);
-    if (replay && model->be->replay_begin(model->be, gradient_key(model, loss_scale, add)))
+    int runs = patience(model);
+    if (runs && model->be->replay_begin(model->be, gradient_key(model, loss_scale, add), runs))
         return sum_losses(model);
     forward(model);
     loss_backward(model, loss_scale, add);
     backward(model, add);
-    if (replay) model->be->replay_end(model->be);
+    if (runs) model->be->replay_end(model->be);
     return sum_losses(model);
 }
 

@@ -81,6 +81,7 @@ static enum status open_device(struct backend **out, const char *name, bool half
     be->name = name;
     be->threads = 1;
     be->multiple = WIDTH;
+    be->keeps_outputs = true;
     be->logits_at_once = (size_t)256 << 20;
     be->state = d;
     be->close = cuda_close;

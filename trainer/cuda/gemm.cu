@@ -22,7 +22,7 @@ extern "C" {
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CANDIDATES = 8, TRIALS = 3, CACHE_SLOTS = 4096 };
+enum { CANDIDATES = 16, TRIALS = 3, CACHE_SLOTS = 4096 };
 #define WORKSPACE_BYTES (64u << 20)
 #define LARGEST_TRIAL   ((size_t)1 << 30) /* bytes of output; above it the first candidate is taken \
                                            */

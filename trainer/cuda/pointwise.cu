@@ -78,8 +78,8 @@ __global__ void swiglu_forward_kernel(T *out, int out_ld, const T *gate, int gat
     store8(out + r * out_ld + c, g);
 }
 
-/* silu'(g) = s (1 + g (1 - s)), s = sigmoid(g). */
-template <typename T>
+/* silu'(g) = s (1 + g (1 - s)), s = sigmoid(g). REMAKE: d_out becomes the forward's out. */
+template <typename T, bool REMAKE>
 __global__ void swiglu_backward_kernel(T *d_out, int out_ld, T *gate, int gate_ld, T *up, int up_ld,
                                        int rows, int groups)
 {
@@ -99,43 +99,54 @@ __global__ void swiglu_backward_kernel(T *d_out, int out_ld, T *gate, int gate_l
     }
     store8(gate + r * gate_ld + c, g);
     store8(up + r * up_ld + c, u);
-    store8(d_out + r * out_ld + c, y);
+    if constexpr (REMAKE) store8(d_out + r * out_ld + c, y);
 }
+
+enum swiglu_pass { FORWARD, BACKWARD, GRADIENT };
 
 template <typename T>
 static void swiglu_typed(struct device *d, struct view out, struct view gate, struct view up,
-                         bool back)
+                         enum swiglu_pass pass)
 {
     int groups = blocks_for((size_t)out.cols, 8); /* the rest of the last eight is padding */
     size_t n = (size_t)out.rows * groups;
     if (!n) return;
-    if (back)
-        swiglu_backward_kernel<<<blocks_for(n, 256), 256, 0, d->stream>>>(
-            acts_at<T>(out), out.ld, acts_at<T>(gate), gate.ld, acts_at<T>(up), up.ld, out.rows,
-            groups);
+    auto launch = [&](auto kernel) {
+        kernel<<<blocks_for(n, 256), 256, 0, d->stream>>>(acts_at<T>(out), out.ld, acts_at<T>(gate),
+                                                          gate.ld, acts_at<T>(up), up.ld, out.rows,
+                                                          groups);
+        LAUNCHED();
+    };
+    switch (pass) {
+    case FORWARD: launch(swiglu_forward_kernel<T>); break;
+    case BACKWARD: launch(swiglu_backward_kernel<T, true>); break;
+    case GRADIENT: launch(swiglu_backward_kernel<T, false>); break;
+    }
+}
+
+static void swiglu(struct backend *be, struct view out, struct view gate, struct view up,
+                   enum swiglu_pass pass)
+{
+    struct device *d = device_of(be);
+    if (d->half)
+        swiglu_typed<bf16>(d, out, gate, up, pass);
     else
-        swiglu_forward_kernel<<<blocks_for(n, 256), 256, 0, d->stream>>>(
-            acts_at<T>(out), out.ld, acts_at<T>(gate), gate.ld, acts_at<T>(up), up.ld, out.rows,
-            groups);
-    LAUNCHED();
+        swiglu_typed<float>(d, out, gate, up, pass);
 }
 
 static void swiglu_forward(struct backend *be, struct view out, struct view gate, struct view up)
 {
-    struct device *d = device_of(be);
-    if (d->half)
-        swiglu_typed<bf16>(d, out, gate, up, false);
-    else
-        swiglu_typed<float>(d, out, gate, up, false);
+    swiglu(be, out, gate, up, FORWARD);
 }
 
 static void swiglu_backward(struct backend *be, struct view d_out, struct view gate, struct view up)
 {
-    struct device *d = device_of(be);
-    if (d->half)
-        swiglu_typed<bf16>(d, d_out, gate, up, true);
-    else
-        swiglu_typed<float>(d, d_out, gate, up, true);
+    swiglu(be, d_out, gate, up, BACKWARD);
+}
+
+static void swiglu_gradient(struct backend *be, struct view d_out, struct view gate, struct view up)
+{
+    swiglu(be, d_out, gate, up, GRADIENT);
 }
 
 void pointwise_install(struct backend *be)
@@ -143,4 +154,5 @@ void pointwise_install(struct backend *be)
     be->rope = rope;
     be->swiglu_forward = swiglu_forward;
     be->swiglu_backward = swiglu_backward;
+    be->swiglu_gradient = swiglu_gradient;
 }

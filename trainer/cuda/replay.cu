@@ -1,13 +1,13 @@
 /*
- * CUDA graphs: a sequence of calls that comes a third time is recorded, and from then on launched
- * as one. The first two times run plainly, so that algorithms are chosen, plans made and scratch
- * grown before; whatever moves such memory afterwards makes the recordings void.
+ * CUDA graphs: a sequence of calls that has come often enough is recorded, and from then on launched
+ * as one. The runs before are plain, at least one, so that algorithms are chosen, plans made and
+ * scratch grown by then; whatever moves such memory afterwards makes the recordings void.
  */
 #include "trainer/cuda/device.h"
 
 #include <stdlib.h>
 
-enum { KEPT = 8, PLAIN_RUNS = 2 };
+enum { KEPT = 8 };
 
 struct recording {
     uint64_t key;
@@ -40,7 +40,7 @@ static struct recording *recording_of(struct replay *replay, uint64_t key)
     return oldest;
 }
 
-static bool replay_begin(struct backend *be, uint64_t key)
+static bool replay_begin(struct backend *be, uint64_t key, int runs)
 {
     struct device *d = device_of(be);
     struct recording *r = recording_of(d->replay, key);
@@ -49,7 +49,7 @@ static bool replay_begin(struct backend *be, uint64_t key)
         CUDA(cudaGraphLaunch(r->graph, d->stream));
         return true;
     }
-    if (r->runs++ < PLAIN_RUNS) return false;
+    if (r->runs++ < (runs > 1 ? runs : 1)) return false;
     d->replay->open = r;
     CUDA(cudaStreamBeginCapture(d->stream, cudaStreamCaptureModeThreadLocal));
     return false;

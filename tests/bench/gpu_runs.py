@@ -1,0 +1,214 @@
+#!/usr/bin/env python3
+"""Whole jobs on GPUs, as a service would start them: what a search costs, whether a killed one ends
+at the same bits, and whether two GPUs train like one. Prints one JSON object a finding.
+
+    gpu_runs.py search --train bin/lathe-train --shape 135m.json --data DATASET --work /tmp/runs
+    gpu_runs.py ranks  --train bin/lathe-train --shape 135m.json --small 14.7m.json --data DATASET --work /tmp/runs
+
+`search`: a warm-up, a removal a step until half of the parameters are gone, recovery; then the same job
+again, killed on the way and resumed. `ranks` needs two GPUs and mpirun.
+"""
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import signal
+import statistics
+import subprocess
+import time
+
+ARGS = None
+
+
+def say(**finding):
+    print(json.dumps(finding), flush=True)
+
+
+def job(name, kind, shape, batch, seq, **more):
+    recipe = {"batch_size": batch, "sequence_length": seq, "learning_rate": 6e-4, "warmup_steps": 50}
+    recipe.update(more.pop("recipe", {}))
+    out = {"schema": "lathe.job/1", "kind": kind, "work_dir": f"{ARGS.work}/{name}", "backend": ARGS.backend,
+           "threads": 1, "seed": 3, "model": {"shape": json.loads(pathlib.Path(shape).read_text())},
+           "data": {"path": ARGS.data}, "recipe": recipe}
+    out.update(more)
+    return out
+
+
+def descendants(pid):
+    """Processes below pid, by /proc."""
+    parents = {}
+    for p in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = p.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        parents[int(p.parent.name)] = int(fields[1])
+    found, grew = {pid}, True
+    while grew:
+        more = {c for c, p in parents.items() if p in found} - found
+        grew = bool(more)
+        found |= more
+    return sorted(found - {pid})
+
+
+def run(job, ranks=1, kill_at=None, cache=None):
+    """Events with the second they came at; with kill_at the last process dies at that step."""
+    env = dict(os.environ, OMP_NUM_THREADS="4", **({"XDG_CACHE_HOME": cache} if cache else {}))
+    launcher = ["mpirun", "--allow-run-as-root", "--bind-to", "none", "-np", str(ranks)] if ranks > 1 else []
+    child = subprocess.Popen(launcher + [ARGS.train], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, text=True, env=env)
+    child.stdin.write(json.dumps(job))
+    child.stdin.close()
+    events, killed = [], None
+    for line in child.stdout:
+        event = json.loads(line)
+        event["at"] = time.monotonic()
+        events.append(event)
+        if kill_at and not killed and event["event"] == "step" and event["step"] >= kill_at:
+            killed = time.monotonic()
+            mine = [p for p in descendants(child.pid) if "lathe-train" in pathlib.Path(f"/proc/{p}/comm").read_text()]
+            os.kill(mine[-1] if ranks > 1 else child.pid, signal.SIGKILL)
+    code, log = child.wait(), child.stderr.read()
+    if killed:
+        say(run=job["work_dir"].split("/")[-1], killed_at=events[-1].get("step"), exit=code,
+            ended_after_s=round(time.monotonic() - killed, 2))
+    elif code:
+        say(run=job["work_dir"].split("/")[-1], exit=code, log=log[-800:], last=events[-1:])
+    return events
+
+
+def of(events, name):
+    return [e for e in events if e["event"] == name]
+
+
+def removals(events):
+    return {e["ordinal"]: (e["type"], e["index"], e["shape_hash"]) for e in of(events, "removal")}
+
+
+def end(events):
+    done = of(events, "done")
+    return {k: done[-1][k] for k in ("step", "loss", "validation_loss", "params", "shape_hash")} if done else None
+
+
+def speed(events, first, last):
+    """Tokens a second between two steps, by the clock of whoever reads: pauses included."""
+    steps = [e for e in of(events, "step") if first <= e["step"] <= last]
+    if len(steps) < 2:
+        return None
+    return round((steps[-1]["tokens"] - steps[0]["tokens"]) / (steps[-1]["at"] - steps[0]["at"]))
+
+
+# ---- a search ------------------------------------------------------------------------------------
+
+
+def search():
+    warm = 300
+    def make(name):
+        return job(name, "search", ARGS.shape, ARGS.batch, ARGS.seq, budget={"tokens": 0, "recover_tokens": ARGS.batch * ARGS.seq * 150},
+                   search={"schedule": {"warmup_steps": warm, "steps_per_unit": 1}, "stop": {"ratio": 0.5}},
+                   validation={"every_steps": 100, "tokens": 65536}, checkpoint={"every_steps": ARGS.every, "keep": 1})
+    begin = time.monotonic()
+    whole = run(make("whole"))
+    seconds = time.monotonic() - begin
+    gone = of(whole, "removal")
+    if not end(whole):
+        return
+    types = [e["type"] for e in gone]
+    first, last = gone[0]["step"], gone[-1]["step"]
+    span = max((last - first) // 4, 1)
+    say(search="whole", seconds=round(seconds, 1), start=of(whole, "start")[0]["params"], removals=len(gone),
+        types={t: types.count(t) for t in set(types)}, first_step=first, last_step=last, end=end(whole))
+    say(tokens_per_second={"warm-up": speed(whole, 60, warm - 1), "removing, quarters": [speed(whole, first + i * span, first + (i + 1) * span) for i in range(4)],
+                           "recovery": speed(whole, last + 10, 10**9)})
+    say(checkpoints=[round(b["at"] - a["at"], 2) for a, b in zip(whole, whole[1:]) if b["event"] == "checkpoint"])
+    say(validation=[(e["step"], round(e["loss"], 4)) for e in of(whole, "validation")])
+    shutil.rmtree(f"{ARGS.work}/whole", ignore_errors=True)
+    killed = run(make("killed"), kill_at=(first + last) // 2)
+    again = run(make("killed"))
+    both = {**removals(killed), **removals(again)}
+    say(resume="one GPU", resumed_from=of(again, "start")[0]["resumed_from_step"], same_removals=both == removals(whole), same_end=end(again) == end(whole), end=end(again))
+    shutil.rmtree(f"{ARGS.work}/killed", ignore_errors=True)
+
+
+# ---- two GPUs --------------------------------------------------------------------------------------
+
+
+def train(name, batch, steps, seq=None, ranks=1, every=None, cache=None, backend=None, **recipe):
+    seq = seq or ARGS.seq
+    tokens = steps * batch * seq * recipe.get("grad_accum", 1)
+    j = job(name, "train", ARGS.shape, batch, seq, budget={"tokens": tokens}, recipe=recipe,
+            validation={"every_steps": every or 10**6, "tokens": 131072}, checkpoint={"every_steps": 10**6, "keep": 1})
+    if backend:
+        j["backend"] = backend
+    events = run(j, ranks=ranks, cache=cache)
+    shutil.rmtree(f"{ARGS.work}/{name}", ignore_errors=True)
+    return events
+
+
+def other_choices(cache):
+    """A cache folder where every product takes another algorithm than the one chosen."""
+    to = f"{ARGS.work}/cache"
+    shutil.copytree(cache, to, dirs_exist_ok=True)
+    for file in pathlib.Path(to, "lathe").glob("gemm-*.txt"):
+        lines = [line.split() for line in file.read_text().splitlines()]
+        file.write_text("".join(" ".join(l[:-1] + ["1" if l[-1] == "0" else "0"]) + "\n" for l in lines))
+    return to
+
+
+def apart(a, b):
+    """Largest difference of the validation losses after the first third, and the last one's."""
+    x, y = ({e["step"]: e["loss"] for e in of(r, "validation")} for r in (a, b))
+    steps = sorted(set(x) & set(y))
+    late = [s for s in steps if s >= steps[-1] / 3]
+    return {"most": round(max(abs(x[s] - y[s]) for s in steps), 4), "most_late": round(max(abs(x[s] - y[s]) for s in late), 4),
+            "mean_late": round(statistics.mean(abs(x[s] - y[s]) for s in late), 4), "end": round(y[steps[-1]] - x[steps[-1]], 4)}
+
+
+def ranks():
+    B, steps = 16, 60
+    one = speed(train("one", B, steps, backend="cuda"), 20, 10**9)
+    weak = speed(train("weak", 2 * B, steps, ranks=2, backend="cuda"), 20, 10**9)
+    strong = speed(train("strong", B, steps, ranks=2, backend="cuda"), 20, 10**9)
+    say(gpus=2, one=one, two_each_as_much=weak, two_same_batch=strong, weak=round(weak / one, 3), strong=round(strong / one, 3))
+    shape = {"steps": 150, "seq": 1024, "every": 10}
+    base = train("base", B, **shape)
+    say(curve=[(e["step"], round(e["loss"], 4)) for e in of(base, "validation")])
+    say(curve_against="itself again", **apart(base, train("again", B, **shape)))
+    say(curve_against="two GPUs, same batch", **apart(base, train("two", B, ranks=2, **shape)))
+    say(curve_against="one GPU, two half batches", **apart(base, train("halves", B // 2, grad_accum=2, **shape)))
+    say(curve_against="one GPU, other algorithms", **apart(base, train("other", B, cache=other_choices(os.environ["XDG_CACHE_HOME"]), **shape)))
+    say(curve_against="one GPU, cuda instead of cuda-exact", **apart(base, train("fast", B, backend="cuda", **shape)))
+    def small(name):
+        return job(name, "search", ARGS.small, 32, 512, budget={"tokens": 0}, recipe={"learning_rate": 1e-3},
+                   search={"schedule": {"warmup_steps": 100, "steps_per_unit": 1}, "stop": {"ratio": 0.15}},
+                   validation={"every_steps": 100, "tokens": 65536}, checkpoint={"every_steps": 100, "keep": 2})
+    whole = run(small("whole"), ranks=2)
+    middle = (whole[-1].get("step") or 400) * 2 // 3
+    killed = run(small("killed"), ranks=2, kill_at=middle)
+    again = run(small("killed"), ranks=2)
+    both = {**removals(killed), **removals(again)}
+    say(resume="two GPUs, one rank killed", removals=len(removals(whole)), resumed_from=of(again, "start")[0]["resumed_from_step"] if of(again, "start") else None,
+        same_removals=both == removals(whole), same_end=end(again) == end(whole), end=end(again), whole=end(whole))
+
+
+def main():
+    global ARGS
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument("what", choices=("search", "ranks"))
+    a.add_argument("--train", required=True)
+    a.add_argument("--shape", required=True)
+    a.add_argument("--small", help="of the two GPUs' search")
+    a.add_argument("--data", required=True)
+    a.add_argument("--work", required=True)
+    a.add_argument("--backend", default="cuda-exact")
+    a.add_argument("--batch", type=int, default=8)
+    a.add_argument("--seq", type=int, default=2048)
+    a.add_argument("--every", type=int, default=500, help="steps between checkpoints of the search")
+    ARGS = a.parse_args()
+    pathlib.Path(ARGS.work).mkdir(parents=True, exist_ok=True)
+    search() if ARGS.what == "search" else ranks()
+
+
+if __name__ == "__main__":
+    main()
