@@ -26,18 +26,18 @@ enum activations_keep { KEEP_NONE, KEEP_INPUTS, KEEP_ALL, KEEP_OUTPUTS };
 
 /* N = batch*time rows unless said otherwise. */
 struct layer_views {
-    struct view x;             /* (N, C) the layer's input */
-    struct view rstd_attn;     /* (1, N) */
-    struct view q, k, v;       /* (N, H*D), (N, K*D) twice: side by side */
-    struct view att, lse;      /* (N, H*D), (B*H, T) */
-    struct view mid, rstd_ffn; /* (N, C) after attention, (1, N) */
-    struct view gate, up;      /* (N, F): side by side */
+    struct view x;                   /* (N, C) the layer's input */
+    struct view rstd_attn;           /* (1, N) */
+    struct view q, k, v;             /* (N, H*D), (N, K*D) twice: side by side */
+    struct view att, lse;            /* (N, H*D), (B*H, T) */
+    struct view mid, rstd_ffn;       /* (N, C) after attention, (1, N) */
+    struct view gate, up;            /* (N, F): side by side */
     struct view norm_attn, norm_ffn; /* (N, C), kept or the scratch that all share */
-    struct view act;           /* (N, F), kept or scratch */
-    struct view d_act;         /* scratch (N, F); where act is scratch, act itself */
-    struct view d_att;         /* scratch (N, H*D), in the place of d_act */
-    struct view d_q, d_k, d_v; /* scratch */
-    struct view y;             /* (N, C) the layer's output, the next one's x */
+    struct view act;                 /* (N, F), kept or scratch */
+    struct view d_act;               /* scratch (N, F); where act is scratch, act itself */
+    struct view d_att;               /* scratch (N, H*D), in the place of d_act */
+    struct view d_q, d_k, d_v;       /* scratch */
+    struct view y;                   /* (N, C) the layer's output, the next one's x */
 };
 
 struct activations {

@@ -113,8 +113,8 @@ static void ffn_backward(struct model *model, int l, bool add)
         be->swiglu_backward(be, v->act, v->gate, v->up);
     maps_backward_weight(model, &down, v->act, add);
     maps_backward_input(model, &both, d_norm);
-    be->rmsnorm_backward(be, d_x, d_gain(model, SLOT_FFN_NORM, l), kept ? none : norm, d_norm, v->mid,
-                         gain(model, SLOT_FFN_NORM, l), v->rstd_ffn, add);
+    be->rmsnorm_backward(be, d_x, d_gain(model, SLOT_FFN_NORM, l), kept ? none : norm, d_norm,
+                         v->mid, gain(model, SLOT_FFN_NORM, l), v->rstd_ffn, add);
     maps_backward_weight(model, &both, norm, add);
 }
 
@@ -133,8 +133,8 @@ static void attention_half_backward(struct model *model, int l, bool add)
     be->rope(be, v->d_q, model->at->rope, model_shape(model)->head_dim, -1);
     be->rope(be, v->d_k, model->at->rope, model_shape(model)->head_dim, -1);
     maps_backward_input(model, &qkv, d_norm);
-    be->rmsnorm_backward(be, d_x, d_gain(model, SLOT_ATTN_NORM, l), kept ? none : norm, d_norm, v->x,
-                         gain(model, SLOT_ATTN_NORM, l), v->rstd_attn, add);
+    be->rmsnorm_backward(be, d_x, d_gain(model, SLOT_ATTN_NORM, l), kept ? none : norm, d_norm,
+                         v->x, gain(model, SLOT_ATTN_NORM, l), v->rstd_attn, add);
     maps_backward_weight(model, &qkv, norm, add);
 }
 

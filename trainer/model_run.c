@@ -129,11 +129,14 @@ static uint64_t gradient_key(const struct model *model, double loss_scale, bool 
     return key;
 }
 
-/* After how many runs a gradient is recorded; 0: never. Only without anybody who looks in between. */
+/* After how many runs a gradient is recorded; 0: never. Only without anybody who looks in between.
+ */
 static int patience(const struct model *model)
 {
     size_t stream = (size_t)model->at->rows * (size_t)model_shape(model)->hidden_size;
-    if (!model->be->replay_begin || model->share || model->observer || model->teacher) return 0;
+    if (!model->be->replay_begin || model->share || model->observer || model->teacher ||
+        model->lora)
+        return 0;
     return stream <= SMALL_STREAM ? SMALL_PATIENCE : stream <= MEDIUM_STREAM ? MEDIUM_PATIENCE : 0;
 }
 

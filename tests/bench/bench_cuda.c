@@ -1,9 +1,10 @@
 /*
  * Parts of a training step on the GPU, each by itself: attention, the six products of an FFN before
- * and after a quarter of its channels is gone, and what a removal costs. One JSON object a line.
- * Times are medians over rounds of several calls, waiting for the device once a round.
+ * and after a quarter of its channels is gone, what a removal costs, and steps with a removal
+ * before each against steps without. One JSON object a line. Times are medians over rounds of
+ * several calls, waiting for the device once a round.
  *
- *     bench_cuda [BACKEND] [attention | ffn | removal]
+ *     bench_cuda [BACKEND] [attention | ffn | removal | steps]
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,8 @@
 #include <time.h>
 #include "search/base/rng.h"
 #include "trainer/model.h"
+#include "trainer/optim.h"
+#include "trainer/saliency.h"
 #include "trainer/surgery.h"
 
 enum { ROUNDS = 7, CALLS = 10, PAD = 64, MOST_BLOCKS = 32 };
@@ -139,7 +142,8 @@ static void attention(struct bench *b, struct attention_shape s)
     release(b);
 }
 
-/* ---- the six products of an FFN --------------------------------------------------------------- */
+/* ---- the six products of an FFN ---------------------------------------------------------------
+ */
 
 struct ffn_case {
     struct view x, d_x, gate, up, act, y;
@@ -198,7 +202,8 @@ static void ffn(struct bench *b, const char *name, int N, int C, int F)
     }
 }
 
-/* ---- removals ----------------------------------------------------------------------------------- */
+/* ---- removals -----------------------------------------------------------------------------------
+ */
 
 static struct removal first_units(enum group_type type, int layers)
 {
@@ -207,19 +212,27 @@ static struct removal first_units(enum group_type type, int layers)
     return removal;
 }
 
-static void removal(struct bench *b, enum group_type type, int times)
+static struct model *model_135m(struct bench *b, int batch, int time)
 {
     struct error err = { 0 };
     struct model *model;
-    struct model_options options = { 1, 64, true, false };
+    struct model_options options = { batch, time, MODEL_TRAIN, false };
     struct shape shape;
-    double ms[64], issue[64];
     shape_init(&shape);
     shape.hidden_size = 576, shape.head_dim = 64, shape.vocab_size = 49152;
+    shape.tie_word_embeddings = true;
     shape_set_layers(&shape, 30, (struct layer_shape){ 9, 3, 1536 });
     model_open(&model, b->be, &shape, &shape, &options, &err);
     must(&err);
     model_init(model, 1);
+    return model;
+}
+
+static void removal(struct bench *b, enum group_type type, int times)
+{
+    struct error err = { 0 };
+    struct model *model = model_135m(b, 1, 64);
+    double ms[64], issue[64];
     struct removal r = first_units(type, 30);
     for (int i = 0; i < times; i++) {
         b->be->finish(b->be);
@@ -235,6 +248,51 @@ static void removal(struct bench *b, enum group_type type, int times)
            group_names[type], median(ms + 1, times - 1), median(issue + 1, times - 1), ms[0]);
     fflush(stdout);
     model_close(model);
+}
+
+/* ---- whole steps
+ * ---------------------------------------------------------------------------------- */
+
+enum { PLAIN = 16 /* too few to be recorded, like those with removals */, CUTS = 72 };
+
+static double step_ms(struct bench *b, struct model *model, struct saliency *sums,
+                      const struct model_batch *batch, int64_t step, const struct removal *r)
+{
+    static const struct optim_options options = { 0.9, 0.95, 1e-8, 0.1, 1.0 };
+    struct error err = { 0 };
+    double start = now();
+    if (r) surgery_remove(model, r, &err);
+    must(&err);
+    model_gradient(model, batch, 1.0 / (batch->batch * batch->time), false);
+    optim_step(model, &options, 1e-4, step, sums);
+    b->be->finish(b->be);
+    return 1e3 * (now() - start);
+}
+
+static void steps(struct bench *b, int batch, int time)
+{
+    struct error err = { 0 };
+    struct model *model = model_135m(b, batch, time);
+    struct saliency *sums;
+    int n = batch * time;
+    int32_t *ids = calloc((size_t)n + 1, sizeof *ids);
+    struct model_batch data = { ids, ids + 1, batch, time };
+    struct removal r = first_units(GROUP_FFN, 30);
+    double plain[PLAIN], cut[CUTS];
+    saliency_open(&sums, model, HEAD_UNIT_KV_GROUP, &err);
+    must(&err);
+    for (int i = 0; i <= n; i++) ids[i] = (int32_t)rng_below(&b->rng, 49152);
+    for (int i = 0; i < 3; i++) step_ms(b, model, sums, &data, i + 1, NULL);
+    for (int i = 0; i < PLAIN; i++) plain[i] = step_ms(b, model, sums, &data, i + 4, NULL);
+    for (int i = 0; i < CUTS; i++) cut[i] = step_ms(b, model, sums, &data, i + 4 + PLAIN, &r);
+    double crossing = cut[PAD - 1], wide = median(cut, PAD - 1);
+    printf("{\"steps\": [%d, %d], \"plain_ms\": %.3f, \"removal_each_step_ms\": %.3f, "
+           "\"step_that_passes_a_multiple_ms\": %.3f, \"after_it_ms\": %.3f}\n",
+           batch, time, median(plain, PLAIN), wide, crossing, median(cut + PAD, CUTS - PAD));
+    fflush(stdout);
+    saliency_close(sums);
+    model_close(model);
+    free(ids);
 }
 
 int main(int argc, char **argv)
@@ -260,6 +318,7 @@ int main(int argc, char **argv)
         removal(&b, GROUP_STEM, 21);
         removal(&b, GROUP_HEADS, 2);
     }
+    if (!*part || !strcmp(part, "steps")) steps(&b, 16, 2048);
     backend_close(b.be);
     return 0;
 }

@@ -67,8 +67,10 @@ def run(job, ranks=1, kill_at=None, cache=None):
         events.append(event)
         if kill_at and not killed and event["event"] == "step" and event["step"] >= kill_at:
             killed = time.monotonic()
-            mine = [p for p in descendants(child.pid) if "lathe-train" in pathlib.Path(f"/proc/{p}/comm").read_text()]
-            os.kill(mine[-1] if ranks > 1 else child.pid, signal.SIGKILL)
+            below = descendants(child.pid)
+            if ranks > 1 and not below:
+                say(run=job["work_dir"], nothing_below=child.pid, tree=subprocess.run(["ps", "-eo", "pid,ppid,comm"], capture_output=True, text=True).stdout[-1500:])
+            os.kill(below[-1] if ranks > 1 and below else child.pid, signal.SIGKILL)
     code, log = child.wait(), child.stderr.read()
     if killed:
         say(run=job["work_dir"].split("/")[-1], killed_at=events[-1].get("step"), exit=code,
@@ -166,6 +168,12 @@ def apart(a, b):
 
 
 def ranks():
+    if not ARGS.only_killing:
+        scaling_and_curves()
+    kill_a_rank()
+
+
+def scaling_and_curves():
     B, steps = 16, 60
     one = speed(train("one", B, steps, backend="cuda"), 20, 10**9)
     weak = speed(train("weak", 2 * B, steps, ranks=2, backend="cuda"), 20, 10**9)
@@ -179,6 +187,9 @@ def ranks():
     say(curve_against="one GPU, two half batches", **apart(base, train("halves", B // 2, grad_accum=2, **shape)))
     say(curve_against="one GPU, other algorithms", **apart(base, train("other", B, cache=other_choices(os.environ["XDG_CACHE_HOME"]), **shape)))
     say(curve_against="one GPU, cuda instead of cuda-exact", **apart(base, train("fast", B, backend="cuda", **shape)))
+
+
+def kill_a_rank():
     def small(name):
         return job(name, "search", ARGS.small, 32, 512, budget={"tokens": 0}, recipe={"learning_rate": 1e-3},
                    search={"schedule": {"warmup_steps": 100, "steps_per_unit": 1}, "stop": {"ratio": 0.15}},
@@ -204,6 +215,7 @@ def main():
     a.add_argument("--backend", default="cuda-exact")
     a.add_argument("--batch", type=int, default=8)
     a.add_argument("--seq", type=int, default=2048)
+    a.add_argument("--only-killing", action="store_true", help="of ranks: neither speed nor curves")
     a.add_argument("--every", type=int, default=500, help="steps between checkpoints of the search")
     ARGS = a.parse_args()
     pathlib.Path(ARGS.work).mkdir(parents=True, exist_ok=True)

@@ -246,8 +246,8 @@ static void compare_op(int i, const char *name, double tolerance)
         double error = error_of(y, x, n);
         CHECK(error <= tolerance, "%s on %s, view %d: error %g, at most %g", ops[i].name, name, v,
               error, tolerance);
-        CHECK(!strcmp(name, "cuda") || !memcmp(y, z, n * sizeof *y), "%s on %s, view %d: two runs differ", ops[i].name, name,
-              v);
+        CHECK(!strcmp(name, "cuda") || !memcmp(y, z, n * sizeof *y),
+              "%s on %s, view %d: two runs differ", ops[i].name, name, v);
         if (error > worst) worst = error;
         free(x), free(y), free(z);
     }

@@ -1,7 +1,7 @@
 /*
- * Attention: cuDNN where it is there and takes the shape, else our own tensor-core tiles (flash_*.cu)
- * where they fit, else plain kernels that take any head_dim up to 256 and float32. The plain ones give one warp a row and walk the other rows one by
- * one.
+ * Attention: cuDNN where it is there and takes the shape, else our own tensor-core tiles
+ * (flash_*.cu) where they fit, else plain kernels that take any head_dim up to 256 and float32. The
+ * plain ones give one warp a row and walk the other rows one by one.
  */
 #include "trainer/cuda/cudnn_attention.h"
 #include "trainer/cuda/flash.h"

@@ -38,7 +38,8 @@ struct cudnn_attention {
     int n, oldest;
 };
 
-/* ---- operands --------------------------------------------------------------------------------- */
+/* ---- operands ---------------------------------------------------------------------------------
+ */
 
 /* A graph at work: its draft, its shape, and the operands that the caller will bind. */
 struct sketch {
@@ -101,7 +102,8 @@ static struct operand full_heads(struct sketch *k, cudnnDataType_t type)
     return draft_inner(&k->draft, type, dim, stride);
 }
 
-/* ---- steps that both directions share ---------------------------------------------------------- */
+/* ---- steps that both directions share ----------------------------------------------------------
+ */
 
 static struct operand chained(struct sketch *k, cudnnPointwiseMode_t mode, struct operand x,
                               const struct operand *b)
@@ -133,7 +135,8 @@ static struct operand scaled_scores(struct sketch *k, struct operand q, struct o
     return chained(k, CUDNN_POINTWISE_MUL, scores, &scale);
 }
 
-/* ---- forward ------------------------------------------------------------------------------------ */
+/* ---- forward ------------------------------------------------------------------------------------
+ */
 
 static void sketch_forward(struct sketch *k, const struct pitch *ld)
 {
@@ -156,7 +159,8 @@ static void sketch_forward(struct sketch *k, const struct pitch *ld)
     draft_matmul(d, share, v, out);
 }
 
-/* ---- backward ----------------------------------------------------------------------------------- */
+/* ---- backward -----------------------------------------------------------------------------------
+ */
 
 /* to (batch, kv_heads, T, D) = x^T y, added up over the query heads that share a KV head. */
 static void keys_gradient(struct sketch *k, struct operand x, struct operand y, struct operand to)
@@ -219,8 +223,8 @@ static void sketch_backward(struct sketch *k, const struct pitch *ld, bool exact
 
     struct operand dp = pairs(k, CUDNN_DATA_FLOAT, false);
     draft_matmul(d, d_out, v, dp);
-    struct operand ds = chained(k, CUDNN_POINTWISE_MUL,
-                                chained(k, CUDNN_POINTWISE_SUB, dp, &delta), &p);
+    struct operand ds =
+        chained(k, CUDNN_POINTWISE_MUL, chained(k, CUDNN_POINTWISE_SUB, dp, &delta), &p);
     ds = chained(k, CUDNN_POINTWISE_MUL, ds, &scale);
     keys_gradient(k, ds, q, d_k);
 
@@ -231,7 +235,8 @@ static void sketch_backward(struct sketch *k, const struct pitch *ld, bool exact
     queries_gradient(k, ds, rows, d_q, exact);
 }
 
-/* ---- plans --------------------------------------------------------------------------------------- */
+/* ---- plans
+ * --------------------------------------------------------------------------------------- */
 
 static struct kept_plan *plan_for(struct device *d, const struct plan_key *key)
 {
@@ -281,14 +286,15 @@ static void run(struct device *d, const struct kept_plan *kept, void *const *at)
     cudnn_plan_run(d->cudnn->lib, &kept->plan, uid, pointer, n, at[BOUNDS]);
 }
 
-bool cudnn_forward(struct device *d, struct view out, struct view lse, struct view q,
-                   struct view k, struct view v, struct attention_shape s)
+bool cudnn_forward(struct device *d, struct view out, struct view lse, struct view q, struct view k,
+                   struct view v, struct attention_shape s)
 {
     const struct view used[] = { out, q, k, v };
     struct plan_key key;
     if (!takes(d, used, 4, lse, s)) return false;
     memset(&key, 0, sizeof key);
-    key.shape = s, key.exact = true, key.ld.q = q.ld, key.ld.k = k.ld, key.ld.v = v.ld, key.ld.out = out.ld;
+    key.shape = s, key.exact = true, key.ld.q = q.ld, key.ld.k = k.ld, key.ld.v = v.ld,
+    key.ld.out = out.ld;
     struct kept_plan *kept = plan_for(d, &key);
     if (!kept->usable) return false;
     float scale = 1 / sqrtf((float)s.head_dim), masked = -INFINITY;

@@ -12,8 +12,8 @@
  * With device.exact only engines that give the same bits every time are asked for. Otherwise the
  * backward pass may add up d_q in an order that varies.
  */
-bool cudnn_forward(struct device *d, struct view out, struct view lse, struct view q,
-                   struct view k, struct view v, struct attention_shape s);
+bool cudnn_forward(struct device *d, struct view out, struct view lse, struct view q, struct view k,
+                   struct view v, struct attention_shape s);
 bool cudnn_backward(struct device *d, struct view d_q, struct view d_k, struct view d_v,
                     struct view d_out, struct view out, struct view lse, struct view q,
                     struct view k, struct view v, struct attention_shape s);

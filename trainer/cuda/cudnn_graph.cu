@@ -304,8 +304,8 @@ bool draft_plan(struct plan_draft *draft, bool repeatable, struct cudnn_plan *pl
     bool found = false;
     int n = configurations(draft, whole_graph(draft), config);
     for (int i = 0; i < n && !found; i++)
-        found = (!repeatable || is_repeatable(draft, config[i])) &&
-                plan_with(draft, config[i], plan);
+        found =
+            (!repeatable || is_repeatable(draft, config[i])) && plan_with(draft, config[i], plan);
     memcpy(plan->made, draft->made, sizeof plan->made);
     plan->n_made = draft->n_made;
     if (!found) cudnn_plan_release(draft->lib, plan);

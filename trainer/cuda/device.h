@@ -55,7 +55,7 @@ struct device {
     int32_t *staged; /* pinned: ids on their way to the device */
     size_t staged_ids;
     cudaEvent_t staged_sent;
-    struct share *share; /* several ranks only */
+    struct share *share;           /* several ranks only */
     struct cudnn_attention *cudnn; /* NULL: not there */
 };
 

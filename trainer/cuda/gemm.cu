@@ -24,8 +24,9 @@ extern "C" {
 
 enum { CANDIDATES = 16, TRIALS = 3, CACHE_SLOTS = 4096 };
 #define WORKSPACE_BYTES (64u << 20)
-#define LARGEST_TRIAL   ((size_t)1 << 30) /* bytes of output; above it the first candidate is taken \
-                                           */
+#define LARGEST_TRIAL                                                                              \
+    ((size_t)1 << 30) /* bytes of output; above it the first candidate is taken                    \
+                       */
 
 struct key {
     int M, N, K, ta, tb, lda, ldb, ldd, d_float, batch, half;
@@ -184,8 +185,8 @@ static const struct plan *plan_of(const struct device *d, const struct gemm *g, 
 {
     struct plan *p = &e->plan;
     if (p->op && p->ldc == (g->c ? g->ldc : g->ldd) &&
-        (g->batch < 2 || (p->stride_a == g->stride_a && p->stride_b == g->stride_b &&
-                          p->stride_d == g->stride_d)))
+        (g->batch < 2 ||
+         (p->stride_a == g->stride_a && p->stride_b == g->stride_b && p->stride_d == g->stride_d)))
         return p;
     plan_release(p);
     *p = plan_make(d, g);

@@ -1,5 +1,5 @@
-/* Cross-entropy and its gradient in place: one block a row, read once and written once. What was read
- * waits in shared memory where two rows fit there, else it is read again, mostly out of L2. */
+/* Cross-entropy and its gradient in place: one block a row, read once and written once. What was
+ * read waits in shared memory where two rows fit there, else it is read again, mostly out of L2. */
 #include "trainer/cuda/device.h"
 
 enum { THREADS = 512, MOST_HELD = 100 << 10 /* bytes */ };
@@ -78,11 +78,9 @@ static void cross_entropy_typed(struct device *d, struct view losses, struct vie
 {
     size_t bytes = (size_t)round_up(logits.cols, 8) * sizeof(T);
     auto launch = [&](auto kernel, size_t shared) {
-        CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                  MOST_HELD));
-        kernel<<<logits.rows, THREADS, shared, d->stream>>>(floats_at(losses), acts_at<T>(logits),
-                                                            logits.ld, ids_at(targets), logits.cols,
-                                                            scale);
+        CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, MOST_HELD));
+        kernel<<<logits.rows, THREADS, shared, d->stream>>>(
+            floats_at(losses), acts_at<T>(logits), logits.ld, ids_at(targets), logits.cols, scale);
         LAUNCHED();
     };
     if (scale != 0 && bytes <= MOST_HELD)

@@ -251,8 +251,8 @@ static void cuda_move(struct backend *be, const struct move *m, int n)
         int some = n - from < PIECES ? n - from : PIECES, most = 1;
         for (int i = 0; i < some; i++) {
             struct view to = m[from + i].to, source = m[from + i].from;
-            all.piece[i] = { floats_at(to),  floats_at(source), brief_copy(to), brief_copy(source),
-                             to.ld,          source.ld,         to.rows,        to.cols };
+            all.piece[i] = { floats_at(to), floats_at(source), brief_copy(to), brief_copy(source),
+                             to.ld,         source.ld,         to.rows,        to.cols };
             if (to.rows * to.cols > most) most = to.rows * to.cols;
         }
         int blocks = blocks_for((size_t)most, 256);

@@ -201,8 +201,7 @@ __global__ void __launch_bounds__(MOST_THREADS, BLOCKS_EACH)
         for (int i = 0; i < TOGETHER; i++) {
             size_t r = r0 + i;
             float along = 0;
-            for (int w = 0; w < row_warps; w++)
-                along += part[turn][i][threadIdx.y * row_warps + w];
+            for (int w = 0; w < row_warps; w++) along += part[turn][i][threadIdx.y * row_warps + w];
             along *= s[i] * s[i] / a.C;
             if (left <= 0 || r0 + i >= a.rows) continue;
             x[i].get(p), dy[i].get(q), dx[i].get(out);
@@ -220,8 +219,7 @@ __global__ void __launch_bounds__(MOST_THREADS, BLOCKS_EACH)
     if (threadIdx.y) return;
     for (int j = 0; j < 8 && j < left; j++) {
         float all = 0;
-        for (int y = 0; y < (int)blockDim.y; y++)
-            all += columns[y * blockDim.x + threadIdx.x][j];
+        for (int y = 0; y < (int)blockDim.y; y++) all += columns[y * blockDim.x + threadIdx.x][j];
         a.partial[(size_t)blockIdx.x * a.C + c + j] = all;
     }
 }
@@ -277,19 +275,12 @@ static void rmsnorm_backward_typed(struct device *d, struct view d_inp, struct v
     int blocks = blocks_for((size_t)inp.rows, held ? threads.y * TOGETHER : WARPS);
     if (blocks > d->multiprocessors * BLOCKS_EACH) blocks = d->multiprocessors * BLOCKS_EACH;
     if (!blocks) return;
-    struct norm_back<T> a = { acts_at<T>(d_inp),
-                              out.block ? acts_at<T>(out) : (T *)NULL,
-                              acts_at<T>(d_out),
-                              acts_at<T>(inp),
-                              floats_at(gain),
-                              floats_at(rstd),
-                              (float *)device_scratch(d, (size_t)blocks * C * sizeof(float)),
-                              d_inp.ld,
-                              out.ld,
-                              d_out.ld,
-                              inp.ld,
-                              inp.rows,
-                              C };
+    struct norm_back<T> a = {
+        acts_at<T>(d_inp), out.block ? acts_at<T>(out) : (T *)NULL, acts_at<T>(d_out),
+            acts_at<T>(inp), floats_at(gain), floats_at(rstd),
+            (float *)device_scratch(d, (size_t)blocks *C * sizeof(float)), d_inp.ld, out.ld,
+            d_out.ld, inp.ld, inp.rows, C
+    };
     size_t shared = (size_t)WARPS * round_up(C, 256) * sizeof(float);
     if (held) {
         rmsnorm_backward_kernel<T><<<blocks, threads, 0, d->stream>>>(a);

@@ -1,7 +1,7 @@
 /*
- * CUDA graphs: a sequence of calls that has come often enough is recorded, and from then on launched
- * as one. The runs before are plain, at least one, so that algorithms are chosen, plans made and
- * scratch grown by then; whatever moves such memory afterwards makes the recordings void.
+ * CUDA graphs: a sequence of calls that has come often enough is recorded, and from then on
+ * launched as one. The runs before are plain, at least one, so that algorithms are chosen, plans
+ * made and scratch grown by then; whatever moves such memory afterwards makes the recordings void.
  */
 #include "trainer/cuda/device.h"
 
