@@ -110,7 +110,7 @@ static void put_masked(struct bypass *b, const struct slot *slot, float *kept, c
 
 void bypass_look(struct bypass *b, const struct model_batch *batch, int64_t step)
 {
-    struct scores mask[KEEP_MAX_MASKS];
+    struct scores mask[KEEP_MAX_MASKS] = { 0 };
     double loss[KEEP_MAX_MASKS];
     int64_t n;
     int K = b->keep.options.masks;

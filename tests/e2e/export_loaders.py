@@ -24,6 +24,8 @@ MODELS = {  # hidden, [(q heads, KV heads, ffn)], tied, biases, llama3
     "pruned_heads": (256, [(5, 5, 384)] * 2, True, False, False),
     "qwen2_biases": (256, [(8, 2, 512)] * 2, True, True, False),
     "per_layer_biases": (256, [(8, 2, 512), (4, 1, 300)], True, True, False),
+    "output_biases": (256, [(8, 4, 512)] * 2, True, "output", False),
+    "per_layer_all_biases": (256, [(8, 2, 512), (4, 1, 300)], False, "all", False),
     "llama3_rope": (256, [(8, 4, 512)] * 2, False, False, True),
 }
 TARGETS = [("hf", "float32"), ("hf", "bfloat16"), ("hf_padded", "float32"), ("decilm", "float32"), ("gguf", "float32"),
@@ -58,20 +60,24 @@ def make_model(folder, hidden, layers, tied, biases, llama3, seed):
         at, mlp = f"model.layers.{i}.self_attn.", f"model.layers.{i}.mlp."
         for name, rows in (("q", q), ("k", kv), ("v", kv)):
             t[at + name + "_proj.weight"] = draw(rows * HD, hidden)
-            if biases:
+            if biases in (True, "all"):
                 t[at + name + "_proj.bias"] = draw(rows * HD)
         t[at + "o_proj.weight"] = draw(hidden, q * HD)
         t[mlp + "gate_proj.weight"], t[mlp + "up_proj.weight"], t[mlp + "down_proj.weight"] = draw(ffn, hidden), draw(ffn, hidden), draw(hidden, ffn)
+        if biases in ("output", "all"):
+            t[at + "o_proj.bias"], t[mlp + "down_proj.bias"] = draw(hidden), draw(hidden)
         for norm in ("input_layernorm", "post_attention_layernorm"):
             t[f"model.layers.{i}.{norm}.weight"] = 1 + draw(hidden)
     rope = {"rope_type": "default", "rope_theta": 10000.0}
     if llama3:
         rope = {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
                 "original_max_position_embeddings": 8192}
-    config = {"model_type": "qwen2" if biases else "llama", "hidden_size": hidden, "head_dim": HD, "vocab_size": VOCAB, "num_hidden_layers": len(layers),
+    config = {"model_type": "qwen2" if biases is True else "llama", "hidden_size": hidden, "head_dim": HD, "vocab_size": VOCAB, "num_hidden_layers": len(layers),
               "num_attention_heads": max(q for q, _, _ in layers), "num_key_value_heads": max(kv for _, kv, _ in layers),
               "intermediate_size": max(f for _, _, f in layers), "tie_word_embeddings": tied, "rms_norm_eps": 1e-5, "rope_parameters": rope,
               "max_position_embeddings": 1024, "hidden_act": "silu"}
+    if biases in ("output", "all"):
+        config |= {"model_type": "lathe", "attention_bias": biases == "all", "lathe": {"family": "llama", "output_bias": True}}
     if len(set(layers)) > 1:
         config["per_layer_config"] = {str(i): {"num_attention_heads": q, "num_key_value_heads": kv, "intermediate_size": f} for i, (q, kv, f) in enumerate(layers)}
     folder.mkdir(parents=True)
