@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import pathlib
+import resource
 import statistics
 import subprocess
 import sys
@@ -110,7 +111,16 @@ def ranks(a, where, data, n, steps):
     return (seen[-1][1] - seen[0][1]) / (seen[-1][0] - seen[0][0])
 
 
+def busy():
+    """Seconds that all processors worked so far, and those of them that our children and we did."""
+    ticks = [int(x) for x in open("/proc/stat").readline().split()[1:9]]
+    mine = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return ((sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK"),
+            sum(u.ru_utime + u.ru_stime for u in mine))
+
+
 def measure(a, where):
+    started, before = time.monotonic(), busy()
     got = {k: [] for k in ("step", "floor", "saliency", "one", "torch", "torch_one", "rank1", "rank2", "peak")}
     two, one = Torch(a, a.threads), Torch(a, 1) if a.torch_one else None
     for peer in filter(None, (two, one)):
@@ -140,6 +150,9 @@ def measure(a, where):
     for peer in filter(None, (two, one)):
         wake(peer.child)
         peer.close()
+    after = busy()
+    others = (after[0] - before[0]) - (after[1] - before[1])
+    got["others"] = others / (time.monotonic() - started) / os.cpu_count()
     return got
 
 
@@ -163,6 +176,7 @@ def table(a, got):
         rows.insert(1, ("one thread against PyTorch's one", m["torch_one"] / m["one"], ""))
     for name, value, goal in rows:
         print(f"  {name:34} {value:7.3f}   {goal}")
+    print(f"  other programs took {got['others']:.1%} of the processors meanwhile")
     print(f"  peak: ours {m['peak'] / 1e6:.0f} MB, PyTorch {m['torch_peak'] / 1e6:.0f} MB")
 
 
