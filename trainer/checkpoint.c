@@ -90,11 +90,20 @@ static enum status place_of(char path[PATH_ROOM], const char *dir, int64_t step,
     return path_join(path, dir, name, err);
 }
 
-static void prune_old(const char *dir, int keep)
+bool checkpoint_stays(const struct checkpoint_keep *keep, int64_t step)
+{
+    if (keep->major_every > 0 && step % keep->major_every == 0) return true;
+    for (int i = 0; i < keep->n_milestones; i++)
+        if (keep->milestone[i] == step) return true;
+    return false;
+}
+
+static void prune_old(const char *dir, const struct checkpoint_keep *keep)
 {
     int n;
     int64_t *step = list_steps(dir, &n);
-    for (int i = keep; i < n; i++) {
+    for (int i = keep->last; i < n; i++) {
+        if (checkpoint_stays(keep, step[i])) continue;
         char path[PATH_ROOM];
         struct error err = { 0 };
         if (place_of(path, dir, step[i], "", &err) || dir_remove(path, &err))
@@ -104,7 +113,8 @@ static void prune_old(const char *dir, int keep)
 }
 
 enum status checkpoint_save(const struct checkpoint *cp, struct model *model, const char *dir,
-                            int keep, char path[PATH_ROOM], struct error *err)
+                            const struct checkpoint_keep *keep, char path[PATH_ROOM],
+                            struct error *err)
 {
     char tmp[PATH_ROOM];
     TRY(dir_make(dir, err));

@@ -38,10 +38,23 @@ struct checkpoint {
     char path[PATH_ROOM]; /* of a loaded one */
 };
 
-/* Writes it, then removes all but the newest `keep`. On failure what was there still is:
+/* Which checkpoints stay: the newest `last`, those whose step is a multiple of `major_every` (0:
+ * none) and the milestones. */
+enum { CHECKPOINT_MAX_MILESTONES = 64 };
+
+struct checkpoint_keep {
+    int last;
+    int64_t major_every, milestone[CHECKPOINT_MAX_MILESTONES];
+    int n_milestones;
+};
+
+bool checkpoint_stays(const struct checkpoint_keep *keep, int64_t step);
+
+/* Writes it, then removes all that need not stay. On failure what was there still is:
  * E_BUSY when the disk is full. `path` gets its place. */
 enum status checkpoint_save(const struct checkpoint *cp, struct model *model, const char *dir,
-                            int keep, char path[PATH_ROOM], struct error *err);
+                            const struct checkpoint_keep *keep, char path[PATH_ROOM],
+                            struct error *err);
 
 /* The newest complete checkpoint below `dir`, all but its tensors. *found is false when there is
  * none. One whose files do not have the size and SHA-256 of its manifest is passed over with a

@@ -144,13 +144,24 @@ static void read_recipe(struct recipe *r, struct field *job)
     field_end(&f);
 }
 
+static void read_keep(struct checkpoint_keep *keep, struct field *f)
+{
+    struct field steps;
+    keep->last = (int)field_int_or(f, "keep", 1, 1000, 2);
+    keep->major_every = field_int_or(f, "major_every", 0, INT64_C(1) << 40, 0);
+    size_t n = field_array(f, "milestones", CHECKPOINT_MAX_MILESTONES, &steps);
+    for (size_t i = 0; i < n; i++)
+        keep->milestone[i] = field_item_int(&steps, i, 1, INT64_C(1) << 40);
+    keep->n_milestones = (int)n;
+}
+
 static void read_every(struct job *job, struct field *root)
 {
     struct field f;
     job->validate_every = 100;
     job->validation_tokens = 16384;
     job->checkpoint_every = 200;
-    job->checkpoint_keep = 2;
+    job->checkpoint_keep.last = 2;
     if (field_object(root, "validation", &f)) {
         job->validate_every = field_int_or(&f, "every_steps", 0, INT64_C(1) << 40, 100);
         job->validation_tokens = field_int_or(&f, "tokens", 1, INT64_C(1) << 40, 16384);
@@ -158,7 +169,7 @@ static void read_every(struct job *job, struct field *root)
     }
     if (field_object(root, "checkpoint", &f)) {
         job->checkpoint_every = field_int_or(&f, "every_steps", 0, INT64_C(1) << 40, 200);
-        job->checkpoint_keep = (int)field_int_or(&f, "keep", 1, 1000, 2);
+        read_keep(&job->checkpoint_keep, &f);
         field_end(&f);
     }
 }

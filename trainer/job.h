@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include "search/search_options.h"
 #include "search/shape.h"
+#include "trainer/checkpoint.h"
 #include "trainer/data/bpe_train.h"
 #include "trainer/data/build.h"
 #include "trainer/formats/file.h"
@@ -54,7 +55,9 @@
  *                                     (cosine: one for growing up, pruning and recovery,
  *                                     methods.md 7; wsd decays in the recovery only)
  *      "validation": {"every_steps": 100, "tokens": 16384},
- *      "checkpoint": {"every_steps": 200, "keep": 2}}
+ *      "checkpoint": {"every_steps": 200, "keep": 2,      the newest two stay,
+ *                     "major_every": 0,   and those at multiples of this many steps,
+ *                     "milestones": []}}  and at these steps, which get one of their own
  *
  *   kind dataset
  *      "name": "gcide", "files": [{"path": "/f", "format": "text", "domain": null}],
@@ -76,7 +79,15 @@
  * backend, threads (all processors), seed (1), dry_run and every member of recipe,
  * validation and checkpoint may be left out; the values above are the defaults.
  */
-enum job_kind { JOB_TRAIN, JOB_SEARCH, JOB_DATASET, JOB_IMPORT, JOB_EXPORT, JOB_EVALUATE, JOB_KINDS };
+enum job_kind {
+    JOB_TRAIN,
+    JOB_SEARCH,
+    JOB_DATASET,
+    JOB_IMPORT,
+    JOB_EXPORT,
+    JOB_EVALUATE,
+    JOB_KINDS
+};
 
 extern const char *const job_kind_names[];
 
@@ -126,7 +137,7 @@ struct job {
     struct search_options search;
     int64_t validate_every, validation_tokens;
     int64_t checkpoint_every;
-    int checkpoint_keep;
+    struct checkpoint_keep checkpoint_keep;
 
     struct build_file *file; /* dataset: path, format, domain; import: path and domain = name */
     int n_files;

@@ -168,7 +168,7 @@ enum status training_save(struct training *t, struct error *err)
     if (ranks_is_root()) {
         events_sync(t->events);
         fill_checkpoint(t, &cp);
-        checkpoint_save(&cp, t->model, dir, t->job->checkpoint_keep, path, err);
+        checkpoint_save(&cp, t->model, dir, &t->job->checkpoint_keep, path, err);
         free(cp.scores);
     }
     TRY(ranks_share(err));
@@ -187,7 +187,9 @@ enum status training_between(struct training *t, struct error *err)
 {
     if (due(t->job->validate_every, t->step)) TRY(training_validate(t, true, err));
     bool stop = ranks_most(stop_wanted());
-    if (stop || due(t->job->checkpoint_every, t->step)) TRY(training_save(t, err));
+    if (stop || due(t->job->checkpoint_every, t->step) ||
+        checkpoint_stays(&t->job->checkpoint_keep, t->step))
+        TRY(training_save(t, err));
     if (stop) return fail(err, E_CANCELLED, "stopped at step %lld", (long long)t->step);
     return OK;
 }

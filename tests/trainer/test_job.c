@@ -37,7 +37,7 @@ static void test_defaults(void)
     CHECK_INT(job.recipe.sequence_length, 128);
     CHECK_INT(job.recipe.lr.kind, LR_WSD);
     CHECK_INT(job.seed, 1);
-    CHECK_INT(job.checkpoint_keep, 2);
+    CHECK_INT(job.checkpoint_keep.last, 2);
     CHECK_STR(job.backend, "cpu");
     CHECK_NEAR(job.recipe.lr.peak, 1e-3, 0);
     CHECK_INT(recipe_steps(&job.recipe, job.budget_tokens), 1);

@@ -282,6 +282,27 @@ static void test_damage(void)
     program_release(&whole);
 }
 
+/* The newest one, multiples of 20, and 7, which is saved for its own sake. */
+static void test_keeping(void)
+{
+    static const struct {
+        const char *name;
+        bool there;
+    } wanted[] = { { "kept/checkpoints/step-000000000007", true },
+                   { "kept/checkpoints/step-000000000010", false },
+                   { "kept/checkpoints/step-000000000020", true },
+                   { "kept/checkpoints/step-000000000030", false },
+                   { "kept/checkpoints/step-000000000040", true } };
+    struct program p;
+    CHECK_INT(program_run(&p, small_job("train", "kept", MODEL,
+                                        ",\"budget\":{\"tokens\":2560},\"checkpoint\":{\"every_steps\":"
+                                        "10,\"keep\":1,\"major_every\":20,\"milestones\":[7]}")),
+              0);
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+        CHECK(!access(at(wanted[i].name), F_OK) == wanted[i].there, "%s", wanted[i].name);
+    program_release(&p);
+}
+
 static void test_lock(void)
 {
     struct program p;
@@ -343,6 +364,7 @@ int main(void)
     test_terminate();
     test_full_disk();
     test_damage();
+    test_keeping();
     test_lock();
     test_dry_run();
     world_remove();

@@ -1,5 +1,6 @@
 #include "trainer/data/bpe_json.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,7 +80,7 @@ static void read_scored(struct field *vocab, int id, struct bpe *bpe, bool bytes
     json_t *pair = json_array_get(vocab->json, (size_t)id);
     const char *text = json_string_value(json_array_get(pair, 0));
     json_t *score = json_array_get(pair, 1);
-    if (!text || !json_is_number(score)) {
+    if (!text || !json_is_number(score) || fabs(json_number_value(score)) > 1e30) {
         fail(vocab->err, E_INPUT, "vocab: entry %d is not [\"text\", score]", id);
         return;
     }
