@@ -36,15 +36,50 @@ export function armRows(arms, shifts = arms.map(() => 0)) {
     return [...rows.values()].sort(byX);
 }
 
-/* The x from which on the first curve stays below the second, or null. */
-export function crossover(a, b) {
-    const xs = [...new Set([...a, ...b].map(([x]) => x))].sort((p, q) => p - q);
-    let since = null;
+
+/* Two-sided 95 % points of Student's t for 1, 2, ... degrees of freedom. */
+const T95 = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.16, 2.145, 2.131, 2.12, 2.11, 2.101, 2.093, 2.086,
+    2.08, 2.074, 2.069, 2.064, 2.06, 2.056, 2.052, 2.048, 2.045, 2.042, 2.04];
+
+/* The mean of values with its 95 % interval, [low, mean, high]; of one value the value alone. */
+export function interval(values) {
+    const n = values.length, m = values.reduce((a, b) => a + b, 0) / n;
+    if (n < 2) return [m, m, m];
+    const half = T95[Math.min(n - 2, T95.length - 1)] * Math.sqrt(values.reduce((a, v) => a + (v - m) ** 2, 0) / (n - 1) / n);
+    return [m - half, m, m + half];
+}
+
+/*
+ * The difference a - b along x, seed by seed: a and b are [{ seed, points }]. Rows
+ * [x, [low, mean, high]] where every seed that both have is known; `n` is how many those are.
+ */
+export function paired(a, b) {
+    const pairs = a.flatMap((one) => b.filter((other) => other.seed === one.seed).map((other) => [one.points, other.points]));
+    const xs = [...new Set(pairs.flatMap(([p, q]) => [...p, ...q].map(([x]) => x)))].sort((x, y) => x - y);
+    const rows = [];
     for (const x of xs) {
-        const ya = at(a, x), yb = at(b, x);
-        if (ya === null || yb === null) continue;
-        if (ya >= yb) since = null;
+        const values = pairs.map(([p, q]) => [at(p, x), at(q, x)]).filter(([y, z]) => y !== null && z !== null).map(([y, z]) => y - z);
+        if (values.length && values.length === pairs.length) rows.push([x, interval(values)]);
+    }
+    return { rows, n: pairs.length };
+}
+
+/* The first x from which on a part of the rows (0 low, 1 mean, 2 high) stays below zero, or null. */
+export function below(rows, part) {
+    let since = null;
+    for (const [x, y] of rows) {
+        if (y[part] >= 0) since = null;
         else if (since === null) since = x;
     }
     return since;
+}
+
+/* Running mean that forgets, `weight` of the past in it; without the pull of the first value. */
+export function smooth(points, weight) {
+    let sum = 0, share = 0;
+    return points.map(([x, y]) => {
+        sum = sum * weight + y * (1 - weight);
+        share = share * weight + (1 - weight);
+        return [x, sum / share];
+    });
 }

@@ -1,12 +1,13 @@
 /*
  * Line charts: dygraphs, with the labels, legend and table around it ours.
  *
- *     const chart = new Chart({ title, x: "Tokens", y: "Loss", series: [{ label, color, y2 }] });
+ *     const chart = new Chart({ title, x: "Tokens", y: "Loss", series: [{ label, color, y2, step, line }] });
  *     chart.set(rows)            rows are [x, y1, y2, ...] in order of x; a gap is null
  *     chart.element, chart.close()
  *
- * Options: y2 (name of the right axis), xFormat, yFormat, y2Format, log, band (every y is
- * [low, middle, high]), points (no lines), onPoint(x, label), group (charts of a group zoom together).
+ * Options: y2 (name of the right axis), xFormat, yFormat, y2Format, yTick (labels of the left axis), log, zero (0 is shown), band (every y is
+ * [low, middle, high]), points (no lines, but for a series with `line`), onPoint(x, label), group (charts of a group zoom
+ * together), zoom ({ get(), set(text) }: where the range that is shown is kept).
  * The library is loaded with the first chart. Where the build had none, the numbers are
  * shown as a table. The legend is a row of switches; the table of numbers is there for
  * everybody, and is how a screen reader reads the chart.
@@ -14,9 +15,12 @@
 import { h, fill, say } from "./dom.js";
 import { color } from "./colors.js";
 import { count, score } from "./format.js";
+import { saveMenu } from "./save.js";
 
 const FEW = 30;
 const axis = (v) => count(v, 4);
+/* Fewer digits than a value has: "1e−4", "2.5". */
+const tick = (v) => (v !== 0 && (Math.abs(v) < 1e-3 || Math.abs(v) >= 1e5) ? v.toExponential(1).replace(".0e", "e") : score(v)).replaceAll("-", "−");
 let library = null;
 
 function load() {
@@ -39,7 +43,7 @@ function prepare(Dygraph) {
 
 export class Chart {
     constructor(options) {
-        this.options = { xFormat: axis, yFormat: score, y2Format: axis, series: [], ...options };
+        this.options = { xFormat: axis, yFormat: score, yTick: tick, y2Format: axis, series: [], ...options };
         this.rows = [];
         this.visible = this.options.series.map(() => true);
         this.plot = h("div", { class: "plot", role: "img", "aria-label": this.summary() });
@@ -48,7 +52,7 @@ export class Chart {
         this.table = h("details", { class: "numbers" }, h("summary", {}, "Numbers"));
         this.table.addEventListener("toggle", () => this.drawTable());
         this.element = h("figure", { class: "chart" },
-            h("figcaption", {}, h("span", { class: "caption" }, this.options.title), this.readout),
+            h("figcaption", {}, h("span", { class: "caption" }, this.options.title), this.readout, this.menu()),
             this.legend, this.plot, this.table);
         this.onTheme = () => this.recolor();
         addEventListener("themechange", this.onTheme);
@@ -62,10 +66,20 @@ export class Chart {
         return `${title}: ${series.map((s) => s.label).join(", ")} (${y}) over ${x}; the numbers are in the table below`;
     }
 
+    /* Low, middle and high of a band are three columns. */
+    menu() {
+        const { options } = this, wide = (v) => (options.band ? v || [null, null, null] : [v]);
+        const names = () => options.series.flatMap((s) => (options.band ? ["low", "mean", "high"].map((k) => `${s.label} ${k}`) : [s.label]));
+        return saveMenu(options.title, {
+            rows: () => [[options.x, ...names()], ...this.rows.map(([x, ...ys]) => [x, ...ys.flatMap(wide)])],
+            svg: () => import("./chart_svg.js").then(({ chartSvg }) => chartSvg({ ...options, rows: this.rows, xRange: this.dygraph && this.rows.length ? this.dygraph.xAxisRange() : null,
+                series: options.series.map((s, i) => ({ ...s, hidden: !this.visible[i] })) })),
+        });
+    }
+
     drawLegend() {
-        fill(this.legend, this.options.series.map((s, i) => h("label", { class: "key" },
-            h("input", { type: "checkbox", checked: this.visible[i], on: { change: (e) => this.show(i, e.target.checked) } }),
-            h("span", { class: "swatch", vars: { "--swatch": `var(--${s.color})` } }), s.label)));
+        fill(this.legend, this.options.series.map((s, i) => h("label", { class: "key", vars: { "--swatch": `var(--${s.color})` } },
+            h("input", { type: "checkbox", checked: this.visible[i], on: { change: (e) => this.show(i, e.target.checked) } }), s.label)));
     }
 
     show(i, on) {
@@ -103,21 +117,23 @@ export class Chart {
     data() { return this.rows.length ? this.rows : [[0, ...this.options.series.map(() => null)]]; }
 
     create(Dygraph) {
-        const { options } = this, y2 = Object.fromEntries(options.series.filter((s) => s.y2).map((s) => [s.label, { axis: "y2" }]));
+        const { options } = this;
+        const each = Object.fromEntries(options.series.map((s) => [s.label, { ...(s.y2 ? { axis: "y2" } : {}), stepPlot: Boolean(s.step), ...(s.line ? { strokeWidth: 1.25, pointSize: 0, drawPoints: false } : {}) }]));
         this.dygraph = new Dygraph(this.plot, this.data(), {
             labels: [options.x, ...options.series.map((s) => s.label)],
-            series: y2, xlabel: "", visibility: this.visible, legend: "never",
+            series: each, xlabel: options.x, ylabel: options.y, y2label: options.y2 || "", xLabelHeight: 16, yLabelWidth: 16, visibility: this.visible, legend: "never",
             logscale: Boolean(options.log), customBars: Boolean(options.band), connectSeparatedPoints: true,
             strokeWidth: options.points ? 0 : 1.75, pointSize: options.points ? 4 : 2.5, ...this.marks(),
-            highlightCircleSize: 4, fillAlpha: 0.18, animatedZooms: false, rightGap: 8, xRangePad: 4, yRangePad: 4,
+            highlightCircleSize: 4, fillAlpha: 0.18, animatedZooms: false, rightGap: 8, xRangePad: options.points ? 14 : 4, yRangePad: options.points ? 12 : 4, includeZero: Boolean(options.zero),
+            drawAxesAtZero: false,
             highlightCallback: (_, x, points) => this.read(x, points),
             unhighlightCallback: () => say(this.readout, ""),
             pointClickCallback: (_, point) => options.onPoint && options.onPoint(point.xval, point.name, point.idx),
-            zoomCallback: (low, high) => this.spread(low, high),
+            zoomCallback: (low, high) => this.spread(low, high), ...this.zoomed(),
             axes: {
-                x: { valueFormatter: (v) => options.xFormat(v), axisLabelFormatter: (v) => options.xFormat(v), axisLabelWidth: 62, pixelsPerLabel: 76 },
-                y: { axisLabelFormatter: (v) => options.yFormat(v), axisLabelWidth: 58 },
-                y2: { axisLabelFormatter: (v) => options.y2Format(v), axisLabelWidth: 58, independentTicks: true, drawGrid: false },
+                x: { valueFormatter: (v) => options.xFormat(v), axisLabelFormatter: (v) => options.xFormat(v), axisLabelWidth: 62, pixelsPerLabel: 66 },
+                y: { axisLabelFormatter: (v) => options.yTick(v), axisLabelWidth: 52 },
+                y2: { axisLabelFormatter: (v) => options.y2Format(v), axisLabelWidth: 52, independentTicks: true, drawGrid: false },
             },
             ...this.colors(),
         });
@@ -143,7 +159,15 @@ export class Chart {
             points.map((p) => `${p.name} ${format.get(p.name)(p.yval)}`).join(" · "));
     }
 
+    /* The range that the address names, "1000~5000". */
+    zoomed() {
+        const ends = String((this.options.zoom && this.options.zoom.get()) || "").split("~").map(Number);
+        return ends.length === 2 && ends[0] < ends[1] ? { dateWindow: ends } : {};
+    }
+
     spread(low, high) {
+        const all = this.dygraph.xAxisExtremes();
+        if (this.options.zoom) this.options.zoom.set(low <= all[0] && high >= all[1] ? "" : `${Math.round(low)}~${Math.round(high)}`);
         for (const other of this.options.group || [])
             if (other !== this && other.dygraph) other.dygraph.updateOptions({ dateWindow: [low, high] });
     }

@@ -19,6 +19,16 @@ export function color(name) {
     return known.get(name);
 }
 
+/* The colour of the light scheme, whatever the page wears: for files. */
+export function lightColor(name) {
+    probe.style.colorScheme = "light";
+    if (!probe.isConnected) document.body.append(probe);
+    probe.style.color = `var(--${name})`;
+    const found = getComputedStyle(probe).color;
+    probe.style.colorScheme = "";
+    return found;
+}
+
 /* [r, g, b] */
 export function rgb(name) {
     return (color(name).match(/[\d.]+/g) || [0, 0, 0]).slice(0, 3).map(Number);

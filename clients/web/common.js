@@ -3,13 +3,16 @@
  */
 import { h, fill } from "./dom.js";
 import { post, offers } from "./api.js";
+import { saveMenu, tableRows } from "./save.js";
+import { ago, clock } from "./format.js";
 
 export const STATES = ["queued", "starting", "running", "pausing", "paused", "succeeded", "failed", "cancelled"];
 export const ACTIVE = new Set(["starting", "running", "pausing"]);
 export const OVER = new Set(["succeeded", "failed", "cancelled"]);
 
 /* Where a resource is looked at, by its id. */
-const PLACES = { srch: "searches", run: "runs", cmp: "comparisons", arch: "architectures", data: "datasets", mod: "models" };
+const PLACES = { srch: "searches", run: "runs", cmp: "comparisons", arch: "architectures", data: "datasets", mod: "models",
+    exp: "exports", eval: "evaluations" };
 
 export function placeOf(id) {
     const folder = PLACES[String(id).split("_")[0]];
@@ -38,16 +41,33 @@ export function section(title, ...children) {
     return h("section", { class: "panel" }, h("h2", {}, title), children);
 }
 
-/* A plain table in a box that scrolls. `head` is a list of texts; one that starts with "#" is
- * the name of numbers, "" a column whose name (`unnamed`) only screen readers are told. */
-export function sheet(label, head, rows, { unnamed = label, class: more = "" } = {}) {
-    const name = (t) => h("th", { scope: "col", class: t.startsWith("#") ? "num" : null }, t.replace(/^#/, "") || h("span", { class: "hidden" }, unnamed));
-    return h("div", { class: `scroll ${more}`, tabindex: "0", role: "region", "aria-label": label },
-        h("table", {}, h("thead", {}, h("tr", {}, head.map(name))), rows instanceof Node ? rows : h("tbody", {}, rows)));
+/* A section with something to press beside its title. */
+export function sectionWith(title, action, ...children) {
+    return h("section", { class: "panel" }, h("div", { class: "title" }, h("h2", {}, title), h("div", { class: "actions" }, action)), children);
 }
 
-/* Numbers of a row, right-aligned. */
-export const num = (text) => h("td", { class: "num" }, text);
+/* A name that links, two lines of it at most; the id below. */
+export const named = (item) => [h("span", { class: "clamp", title: item.name || null }, link(item.id, item.name || item.id)), item.name ? h("span", { class: "id" }, item.id) : null];
+
+/* The column of creation times, as every list has it. */
+export const created = { key: "created", label: "Created", opt: true, class: "when", value: (x) => x.created_at, mark: (x) => ago(x.created_at),
+    cell: (x) => h("time", { datetime: x.created_at, title: clock(x.created_at) }, ago(x.created_at)) };
+
+export const INITS = { inherit: "kept", reinit: "re-initialised" };
+export const RULES = { train_matched: "The same training tokens", pipeline_matched: "The search’s tokens counted" };
+
+/* A plain table in a box that scrolls. `head` is a list of texts; one that starts with "#" is
+ * the name of numbers, "" a column whose name (`unnamed`) only screen readers are told. Below it
+ * stands how to have it as a file, unless `menu` is false. */
+export function sheet(label, head, rows, { unnamed = label, class: more = "", menu = true } = {}) {
+    const name = (t) => h("th", { scope: "col", class: t.startsWith("#") ? "num" : null }, t.replace(/^#/, "") || h("span", { class: "hidden" }, unnamed));
+    const table = h("table", {}, h("thead", {}, h("tr", {}, head.map(name))), rows instanceof Node ? rows : h("tbody", {}, rows));
+    return h("div", { class: "sheet" }, h("div", { class: `scroll ${more}`, tabindex: "0", role: "region", "aria-label": label }, table),
+        menu ? saveMenu(label, { rows: () => tableRows(table) }) : null);
+}
+
+/* Numbers of a row, right-aligned; `value` is what a file of the table gets, rather than the text. */
+export const num = (text, value) => h("td", { class: "num", data: value === undefined ? {} : { value: value ?? "" } }, text);
 
 /* The widths of all layers. */
 export function layerSheet(shape) {
@@ -180,22 +200,36 @@ async function act(button, collection, item, verb, changed) {
     button.disabled = false;
 }
 
-/* Buttons as <div> that fills itself when it is known which verbs there are. */
-export function verbButtons(collection, item, changed) {
-    const box = h("div", { class: "verbs" });
-    verbs(collection, item, changed).then((buttons) => fill(box, buttons));
+/* A button for what the service may not have: empty until it is known that it does. */
+export function offerButton(method, path, label, act, props = {}) {
+    const box = h("span", { class: "offer" });
+    offers(method, path).then((has) => has && fill(box, h("button", { type: "button", ...props, on: { click: () => Promise.resolve(act()).catch(notifyProblem) } }, label)));
     return box;
 }
 
-/* Copies text, or offers it for download. */
-export function copyButton(text, label = "Copy") {
-    return h("button", { type: "button", class: "small quiet", on: { click: async () => {
-        try { await navigator.clipboard.writeText(text()); notify("Copied."); } catch { notify("The browser did not allow copying.", "problem"); }
-    } } }, label);
+/* Buttons as <div> that fills itself when it is known which verbs there are. */
+export function verbButtons(collection, item, changed, ...more) {
+    const box = h("div", { class: "verbs" }, more);
+    verbs(collection, item, changed).then((buttons) => fill(box, buttons, more));
+    return box;
 }
 
-export function download(name, type, text) {
-    const url = URL.createObjectURL(new Blob([text], { type }));
-    h("a", { href: url, download: name }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 10000);
+/* The same search again, with changes: the form filled in. */
+export function forkLink(search) {
+    const box = h("span", { class: "offer" });
+    offers("POST", "/v1/searches/{id}/fork").then((has) => has && fill(box,
+        h("a", { class: "button small quiet", href: `#/searches/new?fork=${search.id}`, "aria-label": `Fork ${search.name}` }, "Fork")));
+    return box;
+}
+
+/* Text to the clipboard; pages of another machine without TLS have none, and show the text. */
+export async function copy(text, told = "Copied.") {
+    try {
+        await navigator.clipboard.writeText(text);
+        notify(told);
+    } catch { notify(`The browser did not allow copying: ${text}`, "problem"); }
+}
+
+export function copyButton(text, label = "Copy") {
+    return h("button", { type: "button", class: "small quiet", on: { click: () => copy(text()) } }, label);
 }

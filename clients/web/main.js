@@ -8,7 +8,7 @@
 import { h, fill } from "./dom.js";
 import { token, dropToken, applyTheme, toggleTheme, isDark } from "./session.js";
 import { forgetOffers } from "./api.js";
-import { problemBox, heading } from "./common.js";
+import { problemBox, heading, copy } from "./common.js";
 import { drawBasket } from "./basket.js";
 import { stopListening } from "./events.js";
 
@@ -22,13 +22,17 @@ const ROUTES = [
     [/^\/compare$/, "compare", "Compare shapes"],
     [/^\/comparisons$/, "comparisons", "Auto versus human"],
     [/^\/comparisons\/(?<id>[^/]+)$/, "comparison", "Comparison"],
+    [/^\/evaluations$/, "evaluations", "Evaluations"],
+    [/^\/evaluations\/(?<id>[^/]+)$/, "evaluation", "Evaluation"],
+    [/^\/exports$/, "exports", "Exports"],
+    [/^\/exports\/(?<id>[^/]+)$/, "export", "Export"],
     [/^\/pareto$/, "pareto", "Pareto"],
     [/^\/(?:datasets|models)(?:\/(?<id>[^/]+))?$/, "datasets", "Data"],
     [/^\/queue$/, "queue", "Queue"],
 ];
 
 const NAV = [["searches", "Searches"], ["runs", "Runs"], ["comparisons", "Auto vs human"], ["compare", "Compare"],
-    ["pareto", "Pareto"], ["datasets", "Data"], ["queue", "Queue"]];
+    ["pareto", "Pareto"], ["evaluations", "Evaluations"], ["exports", "Exports"], ["datasets", "Data"], ["queue", "Queue"]];
 
 const bar = document.getElementById("bar"), main = document.getElementById("main");
 let leaving = new AbortController(), wanted = null;
@@ -57,8 +61,9 @@ function drawBar(path) {
     const nav = h("nav", { "aria-label": "Pages" }, NAV.map(([name, label]) =>
         h("a", { href: `#/${name}`, "aria-current": here(name) ? "page" : null }, label)));
     const theme = h("button", { type: "button", class: "quiet", id: "theme", on: { click: toggleTheme } });
+    const here_link = h("button", { type: "button", class: "quiet", title: "The address of this page as it is now, without your token", on: { click: () => copy(location.href, "The link is copied.") } }, "Copy link");
     fill(bar, h("a", { class: "brand", href: "#/searches" }, "Lathe"), nav,
-        h("span", { id: "pulse", class: "pulse", role: "status" }), theme,
+        h("span", { id: "pulse", class: "pulse", role: "status" }), here_link, theme,
         h("button", { type: "button", class: "quiet", on: { click: signOut } }, "Sign out"));
     bar.hidden = false;
     nameTheme();
@@ -112,7 +117,7 @@ async function go(event) {
     drawBar(path);
     drawBasket();
     const route = find(path);
-    fill(main);
+    fill(main, h("p", { class: "loading", role: "status" }, "Loading"));
     if (!route) {
         fill(main, heading("No such page"), h("p", {}, h("a", { href: "#/searches" }, "To the searches")));
         return undefined;

@@ -5,14 +5,16 @@
  *
  *     new Table({ columns, id, place, search, choices, empty })
  *   columns   [{ key, label, value(item), cell(item, value) -> node or text, num, opt, sort: false }]
- *             `opt` columns are left out on narrow screens
+ *             `opt` columns are left out on narrow screens, `live` ones where no row is active
  *   place     { get(name), set(name, value) }: the query of the address
  *   search    item -> text that the filter looks into
  *   choices   optional { label, value(item), options } for a second filter
  */
 import { h, fill, say, select, debounce } from "./dom.js";
+import { saveMenu } from "./save.js";
 
 const PAGE = 20;
+const ACTIVE = new Set(["queued", "starting", "running", "pausing"]);
 let tables = 0;
 
 export class Table {
@@ -39,9 +41,17 @@ export class Table {
         const query = h("input", { type: "search", id, value: place.get("q") || "", placeholder: "Name or id",
             on: { input: (e) => change("q", e.target.value) } });
         const parts = [h("label", { for: id }, "Filter"), query];
+        query.setAttribute("aria-label", `Filter of ${this.options.label}`);
         if (choices) parts.push(h("label", { for: `${id}_2` }, choices.label),
-            select([["", "All"], ...choices.options], place.get("state") || "", { id: `${id}_2`, on: { change: (e) => change("state", e.target.value) } }));
-        return h("div", { class: "controls", role: "search", "aria-label": `Filter of ${this.options.label}` }, parts);
+            select([["", `Any ${choices.label.toLowerCase()}`], ...choices.options], place.get("state") || "", { id: `${id}_2`, "aria-label": choices.label, on: { change: (e) => change("state", e.target.value) } }));
+        return h("div", { class: "controls" }, h("div", { class: "controls", role: "search", "aria-label": `Filter of ${this.options.label}` }, parts),
+            saveMenu(this.options.label, { rows: () => this.rowsToSave() }));
+    }
+
+    /* What the filter leaves, all pages of it. */
+    rowsToSave() {
+        const { columns, id } = this.options, kept = columns.filter((c) => c.sort !== false && c.key !== "id");
+        return [["id", ...kept.map((c) => c.key)], ...this.chosen().map((item) => [id(item), ...kept.map((c) => c.value(item) ?? null)])];
     }
 
     header(column) {
@@ -99,7 +109,15 @@ export class Table {
         this.previous.disabled = page === 0;
         this.next.disabled = page >= pages - 1;
         this.drawSort();
+        this.hideIdle();
         if (this.options.onDraw) this.options.onDraw(this.shown);
+    }
+
+    hideIdle() {
+        const idle = !this.shown.some((item) => ACTIVE.has(item.state));
+        this.options.columns.forEach((column, i) => {
+            if (column.live) for (const row of [this.headers, ...this.shown.map((item) => this.rows.get(this.options.id(item)).cells)]) row[i].hidden = idle;
+        });
     }
 
     drawSort() {

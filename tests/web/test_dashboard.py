@@ -20,7 +20,8 @@ ROOT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else HERE.parents[1])
 LONG = 10000
 VIEWS = ["#/searches", "#/searches/new", "#/searches/srch_1", "#/searches/srch_2?tab=machine&at=300", "#/searches/srch_1?tab=shapes", "#/searches/srch_1?tab=settings",
          "#/runs", "#/runs/run_4", "#/architectures/arch_200700", "#/compare?ids=arch_200300,arch_200700&human=1", "#/comparisons", "#/comparisons/cmp_1",
-         "#/pareto", "#/datasets", "#/queue"]
+         "#/searches/new?fork=srch_1", "#/comparisons/cmp_1?rule=found&loss=loss", "#/pareto", "#/pareto?x=flops_per_token&y=eval&by=search", "#/evaluations", "#/evaluations/eval_1", "#/evaluations/eval_3",
+         "#/exports", "#/exports/exp_1", "#/exports/exp_2", "#/datasets", "#/queue"]
 
 
 class Dashboard(unittest.TestCase):
@@ -125,12 +126,12 @@ class Dashboard(unittest.TestCase):
 
     def test_hostile_names_stay_text(self):
         self.sign_in()
-        for view in ["#/searches", "#/searches/srch_4", "#/searches/srch_4?tab=machine", "#/searches/new", "#/datasets", "#/compare?ids=arch_400001,arch_400002", "#/pareto", "#/queue",
+        for view in ["#/searches", "#/searches/srch_4", "#/searches/srch_4?tab=machine", "#/searches/new", "#/datasets", "#/compare?ids=arch_400001,arch_400002", "#/pareto", "#/queue", "#/exports", "#/evaluations",
                      "#/architectures/%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E", "#/runs?q=%3Cscript%3Ealert(1)%3C/script%3E"]:
             self.go(view)
             self.assertFalse(self.b.js("return Boolean(window.pwned || document.querySelector('main img, main script'))"), view)
         self.go("#/searches")
-        self.assertIn(fake.HOSTILE, self.b.text("main"))
+        self.b.see(fake.HOSTILE, "main")
         self.refuse_complaints_but_404()
 
     def refuse_complaints_but_404(self):
@@ -252,7 +253,7 @@ class Dashboard(unittest.TestCase):
     def test_charts_are_drawn_and_have_their_numbers(self):
         self.sign_in("#/searches/srch_1")
         self.b.wait("return document.querySelectorAll('.plot canvas').length === 6", what="three charts of two canvases")
-        self.b.click("figure.chart summary")
+        self.b.click("figure.chart .numbers summary")
         self.b.wait("return document.querySelectorAll('.numbers tbody tr').length > 20", what="the numbers of a chart")
         self.refuse_complaints()
 
@@ -315,7 +316,8 @@ class Dashboard(unittest.TestCase):
         self.assertEqual({k: self.service.world.posted[-1][k] for k in ("architecture", "init", "budget", "dataset", "seed")},
                          {"architecture": "arch_100200", "init": "reinit", "budget": {"tokens": 200000}, "dataset": "data_1", "seed": 1})
         self.go("#/architectures/arch_100201")
-        self.assertTrue(b.js("return [...document.querySelectorAll('button')].find((x) => x.textContent === 'Keep weights').disabled"))
+        self.assertNotIn("Keep weights", b.text("main"))
+        self.assertIn("No weights were kept here", b.text("main"))
         b.click_text("Auto versus human")
         b.type("dialog input[name=seeds]", "1, 2")
         b.click_text("Start")
@@ -343,17 +345,157 @@ class Dashboard(unittest.TestCase):
         b.wait("return !document.querySelector('dialog')")
         self.assertEqual(self.service.world.posted[-1]["files"], [{"upload": "upl_1", "format": "text"}])
 
+    def test_an_export_is_asked_for_and_shows_its_proof(self):
+        self.sign_in("#/runs/run_4")
+        b = self.b
+        b.click_text("Export")
+        b.see("2.29 MiB", "dialog")
+        b.click("input[name='gguf q8_0']")
+        b.click_text("Export", "dialog button")
+        b.see("Same first choice", "main")
+        self.assertEqual(self.service.world.posted[-1], {"run": "run_4", "name": "Export of run_4", "targets": [{"format": "hf", "dtype": "float32"}, {"format": "gguf", "dtype": "q8_0"}]})
+        for text in ("3.10e-6", "96 of 96", "take hf_padded, or gguf", "6.7 % more", "SHA256SUMS"):
+            self.assertIn(text, b.text("main"))
+        b.js("window.saved = null; URL.createObjectURL = (blob) => { window.saved = blob.size; return 'blob:none' }")
+        b.click("[aria-label='Download config.json']")
+        b.wait("return window.saved === 640", what="the file, fetched with the token")
+
+    def test_an_evaluation_is_asked_for_and_compared(self):
+        self.sign_in("#/runs/run_4")
+        b = self.b
+        b.click_text("Evaluate")
+        b.type("dialog input[aria-label='Name of the task']", "piqa")
+        b.type("dialog input[type=file]", str(HERE / "fake.py"), clear=False)
+        b.click_text("Another task")
+        b.js("const s = document.querySelectorAll('dialog select')[1]; s.value = 'latency'; s.dispatchEvent(new Event('change'))")
+        b.click_text("Evaluate", "dialog button")
+        b.see("50.0", "main")
+        self.assertEqual(self.service.world.posted[-1], {"run": "run_4", "name": "Evaluation of run_4", "tasks": [{"name": "piqa", "form": "multiple_choice", "upload": "upl_1"}, {"name": "latency", "form": "latency"}]})
+        self.go("#/evaluations")
+        b.see("Scores side by side")
+        self.assertIn("62.0\u00a0% ± 1.1", b.text("main"))
+
+    def test_a_search_is_forked_with_changes(self):
+        self.sign_in("#/searches/srch_1")
+        b = self.b
+        b.click_text("Fork")
+        b.see("Fork of dictionary prose")
+        self.assertEqual(b.js("return [...new FormData(document.querySelector('form'))].filter(([k]) => ['from', 'stop_value', 'warmup', 'batch'].includes(k))"),
+                         [["from", "same"], ["stop_value", "0.7"], ["warmup", "50"], ["batch", "8"]])
+        b.type("input[name=seed]", "7")
+        b.click_text("Start the search")
+        b.see("dictionary prose, uniform, again", "h1")
+        sent = self.service.world.posted[-1]
+        self.assertEqual((sent["seed"], sent["schedule"]["steps_per_unit"], sent["source"]), (7, 1, {"shape": self.service.world.searches["srch_1"]["source_shape"]}))
+
+    def saved(self, click):
+        """What a click offers as a file: its name and its text."""
+        b = self.b
+        b.js("""window.saved = null; URL.createObjectURL = (blob) => { blob.text().then((t) => { window.saved = t }); return 'blob:none' };
+                HTMLAnchorElement.prototype.click = function () { window.savedName = this.download }""")
+        click()
+        b.wait("return window.saved !== null", what="a file")
+        return b.js("return [window.savedName, window.saved]")
+
+    def menu(self, name, kind):
+        self.b.js("document.querySelector(`summary[aria-label='Download ${arguments[0]}']`).click()", name)
+        self.b.click(f"[aria-label='{kind} of {name}']")
+
+    def test_tables_charts_and_pictures_are_files(self):
+        self.sign_in()
+        name, text = self.saved(lambda: self.menu("Searches", "CSV"))
+        self.assertEqual((name, text.splitlines()[0]), ("searches.csv", "id,name,state,last,params,ratio,speed,eta,created"))
+        self.assertEqual(len(text.splitlines()), 1 + len(self.service.world.searches))
+        self.go("#/searches/srch_1")
+        name, text = self.saved(lambda: self.menu("Share of each type removed", "CSV"))
+        self.assertEqual((name, text.splitlines()[0], len(text.splitlines())), ("share-of-each-type-removed.csv", "Tokens,Heads,FFN channels,Stem (hidden)", 381))
+        name, text = self.saved(lambda: self.menu("Loss and parameters", "SVG"))
+        self.assertTrue(name.endswith(".svg") and self.b.js("return new DOMParser().parseFromString(arguments[0], 'image/svg+xml').querySelectorAll('path').length > 8", text), text[:300])
+        self.go("#/searches/srch_1?tab=machine&at=100")
+        name, text = self.saved(lambda: self.menu("Picture of srch_1", "JSON"))
+        import json
+        self.assertEqual(json.loads(text)["hidden_size"], self.service.world.trajectories["srch_1"].shape_at(100)["hidden_size"])
+        name, text = self.saved(lambda: self.menu("Picture of srch_1", "SVG"))
+        self.assertGreater(self.b.js("return new DOMParser().parseFromString(arguments[0], 'image/svg+xml').querySelectorAll('rect').length", text), 40)
+        self.go("#/comparisons/cmp_1")
+        name, text = self.saved(lambda: self.b.click_text("Report as Markdown"))
+        self.assertEqual((name, text), ("cmp_1.md", "# cmp_1\n"))
+
+    def test_the_budget_rule_moves_the_crossover(self):
+        self.sign_in("#/comparisons/cmp_1?pair=inherit-human&loss=validation_loss")
+        b, said = self.b, "return document.querySelector('.lead').textContent"
+        b.wait(f"return (() => {{ {said} }})().includes('stays below Human practice')", what="a crossover")
+        before = b.js(said)
+        b.js("const s = document.querySelector('#curve_rule'); s.value = 'kept'; s.dispatchEvent(new Event('change'))")
+        b.wait(f"return (() => {{ {said} }})() !== arguments[0]", before, what="another crossover, or none")
+        b.wait("return location.hash.includes('rule=kept')")
+
+    def test_any_two_axes_make_a_front(self):
+        self.sign_in("#/pareto?from=runs")
+        b = self.b
+        b.see("on the front")
+        losses = [r["validation_loss"] for r in self.service.world.runs.values() if r["state"] == "succeeded" and r["validation_loss"]]
+        self.assertIn(f"{min(losses):.4f}", b.text("main table"))
+        b.see("piqa: accuracy, normalised", "#pareto_y")
+        b.js("const s = document.querySelector('#pareto_y'); s.value = 'piqa.acc_norm'; s.dispatchEvent(new Event('change'))")
+        b.see("piqa: accuracy, normalised", "main table")
+        b.see("62.0", "main table tbody")
+        b.wait("return location.hash.includes('y=piqa.acc_norm')")
+
+    def test_a_format_that_cannot_say_the_shape_says_why(self):
+        self.sign_in("#/architectures/arch_100200?format=hf")
+        self.b.see("its layers differ: take per_layer_config", "pre")
+        self.b.js("const s = document.querySelector('#format'); s.value = 'gguf'; s.dispatchEvent(new Event('change'))")
+        self.b.see('"format": "gguf"', "pre")
+        self.b.wait("return location.hash.includes('format=gguf')")
+
     # ---- by hand
+
+    def press_until(self, name, most=60):
+        """Tab until the focus is at what is called so; returns how many it took."""
+        where = "const e = document.activeElement; return e.getAttribute('aria-label') || e.labels?.[0]?.textContent || e.textContent.trim()"
+        for i in range(most):
+            self.b.keys("\ue004")
+            if self.b.js(where) == name:
+                self.assertEqual(self.b.js("return getComputedStyle(document.activeElement).outlineStyle"), "solid", f"no outline at {name}")
+                return
+        self.fail(f"{name} is not reached by Tab")
+
+    def test_the_main_path_by_keyboard_alone(self):
+        """From the list to a search, its time machine, an architecture, an export's dialog and out of it."""
+        self.sign_in()
+        b, enter, right = self.b, "\ue007", "\ue014"
+        self.press_until("dictionary prose, uniform")
+        b.keys(enter)
+        b.see("dictionary prose, uniform", "h1")
+        self.press_until("Live")
+        b.keys(right)
+        b.see("Removal 380 of 380")
+        self.press_until("Removal")
+        b.keys("\ue011", right, right)  # Home
+        b.see("Removal 2 of 380")
+        b.keys("\ue010", "\ue012", "\ue012")  # End, and two to the left
+        b.see("Removal 378 of 380")
+        b.js("document.querySelector('.tabs button').focus()")
+        self.press_until("Open this architecture")
+        b.keys(enter)
+        b.see("Where the parameters are")
+        self.go("#/architectures/arch_100200")
+        self.press_until("Export")
+        b.keys(enter)
+        b.wait("return document.querySelector('dialog')?.contains(document.activeElement)", what="the focus in the dialog")
+        b.keys("\ue00c")  # Escape
+        b.wait("return !document.querySelector('dialog') && document.activeElement.textContent === 'Export'", what="the focus where it was")
 
     def test_the_keyboard_reaches_everything_in_order(self):
         self.sign_in()
         b, seen = self.b, []
         b.js("document.activeElement.blur()")
-        for _ in range(14):
+        for _ in range(18):
             b.keys("\ue004")
             seen.append(b.js("return (document.activeElement.getAttribute('aria-label') || document.activeElement.textContent || document.activeElement.type).trim()"))
         self.assertEqual(seen[0], "Skip to content")
-        for text in ("Lathe", "Searches", "Queue", "Switch to dark colours", "Sign out", "New search"):
+        for text in ("Lathe", "Searches", "Queue", "Copy link", "Switch to dark colours", "Sign out", "New search"):
             self.assertIn(text, seen)
         outline = b.js("return getComputedStyle(document.activeElement).outlineStyle")
         self.assertEqual(outline, "solid")

@@ -7,7 +7,12 @@ import { EventParser } from "/web/stream.js";
 import * as f from "/web/format.js";
 import { params, paramSplit, flopsPerToken, kvBytesPerToken, isUniform, describe } from "/web/cost.js";
 import { front } from "/web/front.js";
-import { at, band, armRows, crossover } from "/web/arms.js";
+import { at, band, armRows, interval, paired, below, smooth } from "/web/arms.js";
+import { csv, records, fileName } from "/web/save.js";
+import { ticks, logTicks, chartSvg } from "/web/chart_svg.js";
+import { headline, scoreText, metricsOf } from "/web/metrics.js";
+import { verdict } from "/web/views/comparison_curves.js";
+import { scoreTable } from "/web/views/evaluations.js";
 import { merge } from "/web/chart.js";
 import { order } from "/web/table.js";
 import { sparkPath } from "/web/spark.js";
@@ -149,8 +154,43 @@ const tests = {
         same([at([[0, 0], [10, 10]], 4), at([[0, 0], [10, 10]], 11), at([], 1)], [4, null, null]);
         same(band([[[0, 1], [10, 3]], [[0, 3], [10, 5]]]), [[0, [1, 2, 3]], [10, [3, 4, 5]]]);
         same(armRows([[[[0, 1]]], [[[0, 2]]]], [5, 0]), [[0, [null, null, null], [2, 2, 2]], [5, [1, 1, 1], [null, null, null]]]);
-        same(crossover([[0, 5], [1, 3], [2, 1]], [[0, 4], [1, 3.5], [2, 3]]), 1);
-        same(crossover([[0, 1], [1, 3]], [[0, 2], [1, 2]]), null);
+    },
+    "differences are paired by seed, with Student's interval"() {
+        const arm = (...ys) => ys.map((y, seed) => ({ seed, points: [[0, 0], [10, y]] }));
+        const { rows, n } = paired(arm(1, 2, 3), arm(2, 4, 6));
+        same([n, rows.length, rows[1][1][1]], [3, 2, -2]);
+        same(rows[1][1].map((v) => v.toFixed(3)), ["-4.484", "-2.000", "0.484"]); /* 4.303 / sqrt(3) around -2 */
+        same(interval([5]), [5, 5, 5]);
+        same(paired(arm(1), [{ seed: 9, points: [[0, 1]] }]), { rows: [], n: 0 });
+        same([below([[0, [1, 1, 1]], [5, [-2, -1, 1]], [9, [-2, -1, -1]]], 1), below([[0, [1, 1, 1]], [5, [-2, -1, 1]], [9, [-2, -1, -1]]], 2), below([[0, [0, 0, 0]]], 1)], [5, 9, null]);
+        same(verdict("A", "B", [[0, [1, 1, 1]], [5000, [-2, -1, 1]]], 2), "A stays below B from 5 K tokens on; the 95 % interval over 2 seeds still holds zero at the end.");
+        same(verdict("A", "B", [[0, [1, 1, 1]]], 2), "A is not below B at the end of these curves.");
+    },
+    "smoothing is not pulled to the first value"() {
+        same(smooth([[0, 4], [1, 4], [2, 4]], 0.8).map(([, y]) => y.toFixed(9)), ["4.000000000", "4.000000000", "4.000000000"]);
+        same(smooth([[0, 0], [1, 1]], 0.5)[1][1].toFixed(4), "0.6667");
+    },
+    "files of tables: quotes, absent values, no formulas"() {
+        same(csv([["a", "b,c"], [1.5, null], ["=1+1", "x\"y"], [-3, "-3"], [[1, 2], undefined]]), "a,\"b,c\"\r\n1.5,\r\n'=1+1,\"x\"\"y\"\r\n-3,-3\r\n\"[1,2]\",\r\n");
+        same(records([["a", "b"], [1], [2, 3]]), [{ a: 1, b: null }, { a: 2, b: 3 }]);
+        same([fileName("Loss by arm, seed 1"), fileName("<img>"), fileName("…")], ["loss-by-arm-seed-1", "img", "lathe"]);
+    },
+    "ticks are round, and names in a picture stay text"() {
+        same(ticks(0, 10, 5), [0, 2, 4, 6, 8, 10]);
+        same(ticks(1.51, 1.78, 6), [1.55, 1.6, 1.65, 1.7, 1.75]);
+        same(logTicks(0.9e-5, 2.1e-4), [1e-5, 2e-5, 5e-5, 1e-4, 2e-4]);
+        const name = "<script>&\"", text = chartSvg({ title: name, x: "X", y: "Y", series: [{ label: name, color: "s1", step: true }, { label: "B", color: "s2", y2: true }],
+            rows: [[0, 1, 5], [1, null, 6], [2, 3, 7]], xRange: [0, 2], xFormat: String, yTick: String, y2Format: String });
+        const found = new DOMParser().parseFromString(text, "image/svg+xml");
+        same([found.querySelector("parsererror, script"), found.querySelector("text").textContent], [null, name]);
+    },
+    "one number for a task"() {
+        const piqa = { task: "piqa", metrics: { acc: 0.5, acc_stderr: 0.01, acc_norm: 0.6, acc_norm_stderr: 0.012, note: "x" } };
+        same(headline(piqa), { key: "acc_norm", value: 0.6, error: 0.012 });
+        same(metricsOf(piqa), [["acc", 0.5, 0.01], ["acc_norm", 0.6, 0.012]]);
+        same([scoreText(headline(piqa)), scoreText(headline({ metrics: { tokens_per_second: 15234 } })), scoreText(undefined)], ["60.0 % ± 1.2", "15.2 K", "–"]);
+        const { tasks, rows } = scoreTable([{ subject: "run_1", results: [piqa] }, { subject: "run_1", results: [{ task: "piqa", metrics: { acc: 0.1 } }, { task: "boolq", metrics: { acc: 0.7 } }] }]);
+        same([tasks, rows.length, rows[0].scores.get("piqa").value, rows[0].scores.get("boolq").value], [["piqa", "boolq"], 1, 0.6, 0.7]);
     },
     "curves share rows where they share x"() {
         same(merge([{ points: [[1, 10], [2, 20]] }, { points: [[2, 5], [3, 6]] }]), [[1, 10, null], [2, 20, 5], [3, null, 6]]);

@@ -32,11 +32,11 @@ const ROWS = [
 ];
 
 function differences(list) {
-    const against = (value, first) => (first ? h("span", { class: "of" }, ` ${value >= first ? "+" : "−"}${percent(Math.abs(value / first - 1))}`) : null);
+    const against = (value, first) => (first ? h("span", { class: "of" }, value === first ? " same" : ` ${value > first ? "+" : "−"}${percent(Math.abs(value / first - 1))}`) : null);
     const numbers = ROWS.map(([name, value, format]) => h("tr", {}, h("th", { scope: "row" }, name),
-        list.map((c, i) => h("td", { class: "num" }, format(value(c)), i ? against(value(c), value(list[0])) : null))));
+        list.map((c, i) => h("td", { class: "num", data: { value: value(c) } }, format(value(c)), i ? against(value(c), value(list[0])) : null))));
     const layers = [["Heads by layer (Q/KV)", (l) => `${l.q_heads}/${l.kv_heads}`], ["FFN by layer", (l) => l.ffn]].map(([name, of]) =>
-        h("tr", {}, h("th", { scope: "row" }, name), list.map((c) => h("td", { class: "index" }, widths(c.shape.layers.map(of))))));
+        h("tr", {}, h("th", { scope: "row" }, name), list.map((c) => h("td", { class: "num index" }, widths(c.shape.layers.map(of))))));
     return sheet("Differences", ["Against the first", ...list.map((c) => `#${c.label}`)], [...numbers, ...layers]);
 }
 
@@ -67,7 +67,7 @@ function withHuman(list) {
 
 function adder(ids, searches, place, redraw, signal) {
     const search = select(searches.map((s) => [s.id, `${s.name} (${s.id})`]), null, {}), ratio = h("input", { type: "number", min: 0, max: 99, step: 0.1, value: 30 });
-    const form = h("form", { class: "controls" }, labelled("Search", search), labelled("Share gone, %", ratio), h("button", { type: "submit", disabled: ids.length >= MOST || !searches.length }, "Add"));
+    const form = h("form", { class: "controls" }, labelled("Search", search), labelled("Share removed, %", ratio), h("button", { type: "submit", disabled: ids.length >= MOST || !searches.length }, "Add"));
     form.addEventListener("submit", async (event) => {
         event.preventDefault();
         try {

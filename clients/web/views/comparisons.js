@@ -5,8 +5,8 @@ import { h, fill } from "../dom.js";
 import { get } from "../api.js";
 import { Table } from "../table.js";
 import { liveList } from "../live.js";
-import { badge, heading, link, verbButtons, STATES } from "../common.js";
-import { ago, signed } from "../format.js";
+import { badge, heading, link, verbButtons, named, created, RULES, STATES } from "../common.js";
+import { signed } from "../format.js";
 
 const gap = (c) => {
     const d = (c.differences || []).find((x) => [x.a, x.b].includes("reinit") && [x.a, x.b].includes("human"));
@@ -33,13 +33,13 @@ export async function show(page, { place, signal, pulse }) {
     const gaps = new Gaps(signal, () => table.draw());
     const table = new Table({
         columns: [
-            { key: "name", label: "Comparison", head: true, value: (c) => c.name, cell: (c) => [link(c.id, c.name || c.id), h("span", { class: "id" }, c.id)] },
+            { key: "name", label: "Comparison", head: true, value: (c) => c.name, cell: named },
             { key: "state", label: "State", value: (c) => c.state, cell: (c) => badge(c.state) },
             { key: "architecture", label: "Shape", value: (c) => c.architecture, cell: (c) => link(c.architecture) },
             { key: "gap", label: "Found − human", num: true, value: (c) => gaps.of(c), cell: (_, v) => signed(v) },
-            { key: "rule", label: "Budget", opt: true, value: (c) => c.budget_rule },
-            { key: "created", label: "Created", opt: true, class: "when", value: (c) => c.created_at, mark: (c) => ago(c.created_at), cell: (c) => ago(c.created_at) },
-            { key: "do", label: "Do", sort: false, opt: true, value: (c) => c.state, cell: (c) => verbButtons("comparisons", c, () => again()) },
+            { key: "rule", label: "Budget", opt: true, value: (c) => c.budget_rule, cell: (_, v) => RULES[v] || v },
+            created,
+            { key: "do", label: "Actions", sort: false, opt: true, value: (c) => c.state, cell: (c) => verbButtons("comparisons", c, () => again()) },
         ],
         id: (c) => c.id, place, sort: "-created", label: "Comparisons", search: (c) => `${c.name} ${c.id} ${c.architecture}`,
         choices: { label: "State", value: (c) => c.state, options: STATES },

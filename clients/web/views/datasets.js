@@ -5,10 +5,10 @@ import { h, fill, labelled, select } from "../dom.js";
 import { post, upload } from "../api.js";
 import { Table } from "../table.js";
 import { liveList } from "../live.js";
-import { badge, heading, section, askForm, notify } from "../common.js";
-import { count, bytes, ago, whole } from "../format.js";
+import { badge, heading, sectionWith, askForm, notify, created, offerButton } from "../common.js";
+import { askExport, askEvaluation } from "../subjects.js";
+import { count, bytes, whole } from "../format.js";
 
-const created = { key: "created", label: "Created", opt: true, class: "when", value: (d) => d.created_at, mark: (d) => ago(d.created_at), cell: (d) => ago(d.created_at) };
 const progress = (d) => (d.state === "running" && d.progress && d.progress.total
     ? h("progress", { max: d.progress.total, value: d.progress.done, "aria-label": `${d.name}: ${d.progress.unit || "work"} done` }) : null);
 const state = { key: "state", label: "State", value: (d) => d.state, mark: (d) => `${d.state} ${d.reason || ""} ${d.progress ? d.progress.done : ""}`,
@@ -25,10 +25,15 @@ const dataTable = (place) => new Table({
     id: (d) => d.id, place, sort: "-created", label: "Data sets", search: (d) => `${d.name} ${d.id}`, empty: "No data set yet. Add text or JSONL files.",
 });
 
+/* What an imported model can be used for. */
+const modelActions = (m) => (m.state === "succeeded" ? h("div", { class: "verbs" }, h("a", { class: "button small quiet", href: `#/searches/new?model=${m.id}` }, "Search from it"),
+    offerButton("POST", "/v1/evaluations", "Evaluate", () => askEvaluation(m.id), { class: "small quiet" }), offerButton("POST", "/v1/exports", "Export", () => askExport(m.id), { class: "small quiet" })) : null);
+
 const nowhere = { get: () => null, set: () => {} };
 const modelTable = () => new Table({
     columns: [name("Model"), state, { key: "params", label: "Parameters", num: true, value: (m) => m.params, cell: (_, v) => count(v) },
-        { key: "layers", label: "Layers", num: true, opt: true, value: (m) => (m.shape ? m.shape.layers.length : null) }, created],
+        { key: "layers", label: "Layers", num: true, opt: true, value: (m) => (m.shape ? m.shape.layers.length : null) }, created,
+        { key: "do", label: "Actions", sort: false, opt: true, value: (m) => m.state, cell: modelActions }],
     id: (m) => m.id, place: nowhere, sort: "-created", label: "Models", search: (m) => `${m.name} ${m.id}`, empty: "No model yet. Add the files of a Hugging Face folder.",
 });
 
@@ -75,7 +80,7 @@ export async function show(page, { place, id, signal, pulse }) {
     const watch = (path, prefix, table, onState) => liveList({ path, prefix, signal, onState, changed: (items, more) => table.set(items, more) });
     const lists = [watch("/v1/datasets", "data_", data, pulse), watch("/v1/models", "mod_", models)];
     const button = (text, add, list) => h("button", { type: "button", on: { click: () => add(list.again, signal) } }, text);
-    fill(page, heading("Data and models"), section("Data sets", h("div", { class: "actions" }, button("Add a data set", addData, lists[0])), data.element),
-        section("Models", h("div", { class: "actions" }, button("Add a model", addModel, lists[1])), models.element));
+    fill(page, heading("Data and models"), sectionWith("Data sets", button("Add a data set", addData, lists[0]), data.element),
+        sectionWith("Models", button("Add a model", addModel, lists[1]), models.element));
     await Promise.all(lists.map((l) => l.ready));
 }

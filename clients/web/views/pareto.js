@@ -1,89 +1,88 @@
 /*
- * Finished runs by what they cost and what they reached, the front among them, and the
- * course of searches as a line behind.
+ * What was reached for what it cost, across all searches, on any two axes: finished runs,
+ * and the shapes that searches passed on their way down. The front among them is a line.
  */
 import { h, fill, select } from "../dom.js";
-import { get, all } from "../api.js";
 import { Chart } from "../chart.js";
 import { front } from "../front.js";
-import { totalsOf } from "../cost.js";
+import { SERIES } from "../colors.js";
+import { axesOf, readRuns, readShapes, readScores } from "../points.js";
 import { heading, link, section, sheet, num, notifyProblem } from "../common.js";
-import { count, bytes, fixed } from "../format.js";
 
-const COSTS = {
-    params: ["Parameters", count], flops_per_token: ["FLOPs/token", count], kv_bytes_per_token: ["KV cache/token", bytes],
-};
-const GROUPS = [["inherit", "Weights kept", "s1"], ["reinit", "Re-initialised", "s2"], ["front", "Front", "s4"]];
+const KINDS = [["kept", "Weights kept"], ["fresh", "Re-initialised"], ["human", "Human practice"], ["shape", "On a search’s way down"]];
+const SOURCES = { both: "Runs and shapes", runs: "Finished runs", shapes: "Shapes on the way down" };
 
-const MOST = 500;
-
-async function points(signal) {
-    const { items } = await all("/v1/runs", { state: "succeeded" }, signal, MOST);
-    return items.filter((r) => Number.isFinite(r.validation_loss)).map((run) => ({ run, totals: { params: run.params }, y: run.validation_loss }));
+/* [{ key, label, color }] of the groups, by what kind a point is or by its search. */
+function groupsOf(list, by) {
+    if (by === "kind") return KINDS.map(([key, label], i) => ({ key, label, color: SERIES[i] })).filter((g) => list.some((p) => p.kind === g.key));
+    const names = new Map(list.filter((p) => p.search).map((p) => [p.search, p.searchName]));
+    const first = [...names].slice(0, 5).map(([key, label], i) => ({ key, label, color: SERIES[i] }));
+    return list.some((p) => !first.some((g) => g.key === p.search)) ? [...first, { key: null, label: "Others", color: "s6" }] : first;
 }
 
-/* Other costs than parameters need the shape, which a list comes without. */
-async function complete(list, signal) {
-    const todo = list.filter((p) => !p.whole);
-    const work = async () => {
-        for (let p = todo.shift(); p; p = todo.shift()) {
-            const run = await get(`/v1/runs/${p.run.id}`, {}, signal);
-            p.totals = totalsOf(run.shape, (run.recipe && run.recipe.sequence_length) || 0);
-            p.whole = true;
-        }
-    };
-    await Promise.all([work(), work(), work(), work()]);
+const groupOf = (groups, p, by) => (by === "kind" ? groups.find((g) => g.key === p.kind) : groups.find((g) => g.key === p.search) || groups[groups.length - 1]);
+
+function frontTable(best, axes, x, y) {
+    const others = Object.keys(axes).filter((k) => k !== x && k !== y && best.some((p) => Number.isFinite(p.values[k]))), columns = [x, y, ...others];
+    return sheet("The front", ["Point", "Search", ...columns.map((k) => `#${axes[k].label}`)], best.map((p) => h("tr", {}, h("th", { scope: "row" }, link(p.id, p.name)),
+        h("td", {}, p.search ? link(p.search, p.searchName) : "–"), columns.map((k) => num(axes[k].format(p.values[k]), p.values[k] ?? null)))));
 }
 
-function rowsOf(list, best) {
-    const inFront = new Set(best);
-    return list.map((p) => [p.x, p.run.init === "inherit" ? p.y : null, p.run.init === "reinit" ? p.y : null, inFront.has(p) ? p.y : null]);
-}
+class Plot {
+    constructor({ place, signal }) {
+        Object.assign(this, { place, signal, list: [] });
+        this.box = h("div");
+        this.note = h("p", { class: "hint", role: "status" }, "");
+        this.holder = h("div");
+        this.controls = h("div", { class: "controls" });
+        signal.addEventListener("abort", () => this.chart && this.chart.close());
+    }
 
-function table(best, name, format) {
-    return sheet("The front", ["Run", "Shape", "Weights", `#${name}`, "#Tokens", "#Validation loss"], best.map((p) =>
-        h("tr", {}, h("th", { scope: "row" }, link(p.run.id, p.run.name || p.run.id)), h("td", {}, link(p.run.architecture)),
-            h("td", {}, p.run.init), num(format(p.x)), num(count(p.run.tokens)), num(fixed(p.y, 4)))));
-}
+    get(name, options, otherwise) { return options.includes(this.place.get(name)) ? this.place.get(name) : otherwise; }
 
-/* Loss against parameters along one search, while it pruned. */
-async function course(id, signal) {
-    const { series } = await get(`/v1/searches/${id}/metrics`, { keys: "loss,params", x: "step", max_points: 600 }, signal);
-    const of = (key) => new Map(((series.find((s) => s.key === key) || {}).points || []));
-    const loss = of("loss"), params = of("params");
-    return [...loss].filter(([x]) => params.has(x)).map(([x, y]) => [params.get(x), y]).sort((a, b) => a[0] - b[0]);
-}
+    choice(name, label, options, value) {
+        const id = `pareto_${name}`, control = select(options, value, { id, on: { change: (e) => { this.place.set(name, e.target.value); this.draw(); } } });
+        return h("span", { class: "pair" }, h("label", { for: id }, label), control);
+    }
 
-function courseSection(searches, place, signal, charts) {
-    if (!searches.length) return null;
-    const chart = new Chart({ title: "Training loss by parameters left", x: "Parameters", y: "Loss", yFormat: (v) => fixed(v, 3), series: [{ label: "Loss", color: "s1" }] });
-    charts.push(chart);
-    const draw = (id) => course(id, signal).then((rows) => chart.set(rows)).catch(notifyProblem);
-    const first = place.get("search") || (searches.find((s) => Number.isFinite(s.loss)) || searches[0]).id;
-    const choice = select(searches.map((s) => [s.id, `${s.name} (${s.id})`]), first, { id: "course_of", on: { change: (e) => { place.set("search", e.target.value); draw(e.target.value); } } });
-    draw(first);
-    return section("On the way down", h("div", { class: "controls" }, h("label", { for: "course_of" }, "Search"), choice), chart.element);
+    /* More points than before. */
+    add(points) { this.list.push(...points); }
+
+    draw() {
+        if (this.signal.aborted) return;
+        const axes = axesOf(this.list), keys = Object.keys(axes), from = this.get("from", Object.keys(SOURCES), "both"), by = this.get("by", ["kind", "search"], "kind");
+        const x = this.get("x", keys, "params"), y = this.get("y", keys.filter((k) => k !== x), x === "validation_loss" ? "params" : "validation_loss");
+        const shown = this.list.filter((p) => (from === "both" || (p.kind === "shape") === (from === "shapes")) && Number.isFinite(p.values[x]) && Number.isFinite(p.values[y]))
+            .sort((a, b) => a.values[x] - b.values[x]);
+        const best = front(shown.map((p) => ({ p, x: p.values[x] * (axes[x].more ? -1 : 1), y: p.values[y] * (axes[y].more ? -1 : 1) }))).map(({ p }) => p);
+        const options = keys.map((k) => [k, axes[k].label]);
+        fill(this.controls, this.choice("x", "Across", options, x), this.choice("y", "Up", options.filter(([k]) => k !== x), y),
+            this.choice("from", "Show", Object.entries(SOURCES), from), this.choice("by", "Colour by", [["kind", "What it is"], ["search", "Search"]], by));
+        this.plot(shown, best, axes, { x, y, by });
+        fill(this.box, best.length ? frontTable(best, axes, x, y) : null);
+        this.note.textContent = shown.length ? `${shown.length} points, ${best.length} on the front: no other point is ${axes[x].better} and ${axes[y].better}.` : "Nothing to show on these axes yet: a run must have finished, or a search have removed something.";
+    }
+
+    plot(shown, best, axes, { x, y, by }) {
+        const groups = groupsOf(shown, by), inFront = new Set(best);
+        const series = [{ label: "Front", color: "text", line: true, step: !axes[x].more }, ...groups.map((g) => ({ label: g.label, color: g.color }))];
+        const rows = shown.map((p) => [p.values[x], inFront.has(p) ? p.values[y] : null, ...groups.map((g) => (groupOf(groups, p, by) === g ? p.values[y] : null))]);
+        if (this.chart) this.chart.close();
+        this.chart = new Chart({ title: `${axes[y].label} against ${axes[x].label}`, x: axes[x].label, y: axes[y].label, points: true, series,
+            xFormat: axes[x].format, yFormat: axes[y].format, onPoint: (_, name, i) => { if (shown[i]) location.hash = link(shown[i].id).getAttribute("href"); } });
+        fill(this.holder, this.chart.element);
+        this.chart.set(rows);
+    }
 }
 
 export async function show(page, { place, signal, pulse }) {
     pulse("live");
-    const charts = [];
-    signal.addEventListener("abort", () => charts.forEach((c) => c.close()));
-    const [list, { items: searches }] = await Promise.all([points(signal), all("/v1/searches", {}, signal, 200)]);
-    let cost = COSTS[place.get("cost")] ? place.get("cost") : "params", shown = [];
-    const box = h("div"), chart = new Chart({ title: "Validation loss against cost", x: "Cost", y: "Validation loss", points: true, yFormat: (v) => fixed(v, 3),
-        xFormat: (v) => COSTS[cost][1](v), series: GROUPS.map(([, label, color]) => ({ label, color })),
-        onPoint: (x, _, i) => { if (shown[i]) location.hash = `#/runs/${shown[i].run.id}`; } });
-    charts.push(chart);
-    const draw = async () => {
-        if (cost !== "params") await complete(list, signal);
-        shown = list.map((p) => ({ ...p, x: p.totals[cost] })).sort((a, b) => a.x - b.x);
-        const best = front(shown);
-        chart.set(rowsOf(shown, best));
-        fill(box, best.length ? table(best, ...COSTS[cost]) : h("p", { class: "hint" }, "No run has finished yet."));
-    };
-    const choice = select(Object.entries(COSTS).map(([k, [t]]) => [k, t]), cost, { id: "cost", on: { change: (e) => { cost = e.target.value; place.set("cost", cost); draw().catch(notifyProblem); } } });
-    fill(page, heading("Pareto"), section("Finished runs", h("div", { class: "controls" }, h("label", { for: "cost" }, "Cost"), choice),
-        chart.element, h("h3", {}, "The front: nothing is smaller and better"), box), courseSection(searches, place, signal, charts));
-    await draw();
+    const plot = new Plot({ place, signal });
+    fill(page, heading("Pareto"), section("What was reached for what it cost", plot.controls, plot.holder, plot.note, plot.box));
+    const runs = await readRuns(signal);
+    plot.add(runs);
+    plot.draw();
+    const more = [readScores(runs, signal), readShapes(signal, (points) => plot.add(points))];
+    await Promise.all(more.map((p) => p.catch(notifyProblem)));
+    plot.draw();
 }

@@ -5,12 +5,13 @@ import { h, fill, throttle } from "../dom.js";
 import { all, post, offers } from "../api.js";
 import { listen } from "../events.js";
 import { Table } from "../table.js";
-import { badge, heading, link, section, notifyProblem, STATES } from "../common.js";
+import { badge, heading, link, section, stat, verbButtons, notifyProblem, ACTIVE, STATES } from "../common.js";
 import { ago, duration } from "../format.js";
 
-const since = (j) => (j.started_at ? (Date.parse(j.finished_at || new Date()) - Date.parse(j.started_at)) / 1000 : null);
+/* Of a job that is neither over nor at work, until it was last heard of. */
+const since = (j) => (j.started_at ? (Date.parse(j.finished_at || (ACTIVE.has(j.state) ? new Date() : j.heartbeat_at || j.started_at)) - Date.parse(j.started_at)) / 1000 : null);
 
-const jobTable = (place) => new Table({
+const jobTable = (place, changed) => new Table({
     columns: [
         { key: "id", label: "Job", head: true, value: (j) => j.id },
         { key: "state", label: "State", value: (j) => j.state, cell: (j) => badge(j.state) },
@@ -21,6 +22,7 @@ const jobTable = (place) => new Table({
         { key: "beat", label: "Heartbeat", opt: true, class: "when", value: (j) => j.heartbeat_at, mark: (j) => ago(j.heartbeat_at), cell: (j) => ago(j.heartbeat_at) },
         { key: "took", label: "Time", num: true, opt: true, value: since, mark: (j) => duration(since(j)), cell: (j) => duration(since(j)) },
         { key: "reason", label: "Reason", opt: true, value: (j) => j.reason || null, class: "reason" },
+        { key: "do", label: "Actions", sort: false, opt: true, value: (j) => j.state, cell: (j) => verbButtons("jobs", j, changed) },
     ],
     id: (j) => j.id, place, sort: "-id", label: "Jobs", search: (j) => `${j.id} ${j.kind} ${j.resource} ${j.reason || ""}`,
     choices: { label: "State", value: (j) => j.state, options: STATES }, empty: "No job yet.",
@@ -48,20 +50,23 @@ const workerTable = (changed) => new Table({
         { key: "slots", label: "Busy", num: true, value: (w) => w.busy, mark: (w) => `${w.busy} ${w.slots}`, cell: (w) => `${w.busy ?? "–"} of ${w.slots}` },
         { key: "state", label: "State", value: (w) => (w.alive === false ? "not heard of" : w.draining ? "draining" : "taking jobs") },
         { key: "seen", label: "Seen", class: "when", value: (w) => w.seen_at, mark: (w) => ago(w.seen_at), cell: (_, v) => ago(v) },
-        { key: "do", label: "Do", sort: false, opt: true, value: (w) => w.draining, cell: (w) => drainButton(w, changed) },
+        { key: "do", label: "Actions", sort: false, opt: true, value: (w) => w.draining, cell: (w) => drainButton(w, changed) },
     ],
     id: (w) => w.id, place: nowhere, sort: "name", label: "Workers", search: (w) => `${w.name} ${w.host}`, empty: "No worker has reported.",
 });
 
 export async function show(page, { place, signal, pulse }) {
-    const jobs = jobTable(place), workers = workerTable(() => again());
+    const jobs = jobTable(place, () => again()), summary = h("dl", { class: "stats" }), workers = workerTable(() => again());
     const read = async () => {
         const [j, w] = await Promise.all([all("/v1/jobs", {}, signal), all("/v1/workers", {}, signal)]);
         jobs.set(j.items, j.more);
         workers.set(w.items, w.more);
+        const of = (...states) => String(j.items.filter((job) => states.includes(job.state)).length), sum = (key) => w.items.filter((x) => x.alive !== false).reduce((n, x) => n + (x[key] || 0), 0);
+        fill(summary, stat("Waiting", of("queued")), stat("At work", of("starting", "running", "pausing")), stat("Paused", of("paused")), stat("Failed", of("failed")),
+            stat("Slots busy", `${sum("busy")} of ${sum("slots")}`), stat("Workers", String(w.items.filter((x) => x.alive !== false).length)));
     };
     const again = throttle(() => !signal.aborted && read().catch(() => {}), 1000);
-    fill(page, heading("Queue and workers"), section("Jobs", jobs.element), section("Workers", workers.element));
+    fill(page, heading("Queue and workers"), summary, section("Jobs", jobs.element), section("Workers", workers.element));
     listen({ signal, onState: (s) => { pulse(s); if (s === "live") again(); }, onEvent: (e) => { if (e.type === "state") again(); } });
     const timer = setInterval(again, 10000);
     signal.addEventListener("abort", () => clearInterval(timer));

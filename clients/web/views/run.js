@@ -6,7 +6,10 @@ import { get } from "../api.js";
 import { Chart, merge } from "../chart.js";
 import { liveItem, eta } from "../live.js";
 import { describe } from "../cost.js";
-import { badge, heading, link, section, stat, verbButtons, copyButton } from "../common.js";
+import { badge, heading, link, section, stat, verbButtons, copyButton, offerButton, notifyProblem, ACTIVE, INITS } from "../common.js";
+import { askExport, askEvaluation } from "../subjects.js";
+import { filesOf } from "../artifacts.js";
+import { askRun } from "./arch_forms.js";
 import { count, duration, fixed, whole } from "../format.js";
 
 function makeCurves() {
@@ -32,6 +35,13 @@ function makeCurves() {
     };
 }
 
+/* What a finished run is good for; and the same again with another seed. */
+function deeds(run, signal) {
+    const small = { class: "small quiet" }, again = run.architecture && run.arm !== "human";
+    return [run.state === "succeeded" ? [offerButton("POST", "/v1/evaluations", "Evaluate", () => askEvaluation(run.id), small), offerButton("POST", "/v1/exports", "Export", () => askExport(run.id), small)] : null,
+        again ? h("button", { type: "button", ...small, on: { click: () => askRun({ architecture: run.architecture, init: run.init, dataset: run.dataset, signal, like: run }).catch(notifyProblem) } }, "Again, other seed") : null];
+}
+
 export async function show(page, { id, signal, pulse }) {
     const curves = makeCurves();
     signal.addEventListener("abort", () => curves.chart.close());
@@ -39,13 +49,15 @@ export async function show(page, { id, signal, pulse }) {
     const live = liveItem({ path: "/v1/runs", id, signal, changed: (item) => draw(item), onEvent: curves.hear,
         onState: (state) => { pulse(state); if (state === "live" && ready) curves.read(id, signal).catch(() => {}); } });
     const item = await live.ready;
-    const state = h("span"), actions = h("span"), reason = h("p", { class: "reason" });
+    const state = h("span", { class: "state" }), actions = h("span"), reason = h("p", { class: "reason" });
     const values = Object.fromEntries(["loss", "valid", "tokens", "speed", "eta"].map((k) => [k, h("span")]));
+    const speed = stat("Tokens/s", values.speed), left = stat("ETA", values.eta);
     let shown = null;
     draw = (run) => {
         if (run.state !== shown) {
             fill(state, badge(run.state));
-            fill(actions, verbButtons("runs", run, () => live.again()));
+            fill(actions, verbButtons("runs", run, () => live.again(), deeds(run, signal)));
+            speed.hidden = left.hidden = !ACTIVE.has(run.state);
         }
         shown = run.state;
         say(reason, run.reason || "");
@@ -58,10 +70,10 @@ export async function show(page, { id, signal, pulse }) {
     draw(item);
     const text = JSON.stringify(item.shape, null, 2);
     fill(page, heading(item.name || item.id, state, actions), reason,
-        h("dl", { class: "stats" }, stat("Weights", item.init === "inherit" ? "kept" : "from scratch"), stat("Architecture", link(item.architecture)), stat("Parameters", whole(item.params)),
-            stat("Validation loss", values.valid), stat("Loss", values.loss), stat("Tokens", values.tokens), stat("Tokens/s", values.speed), stat("ETA", values.eta), stat("Seed", String(item.seed ?? "–")), item.comparison ? stat("Comparison", link(item.comparison)) : null, stat("Data set", link(item.dataset))),
+        h("dl", { class: "stats" }, stat("Weights", INITS[item.init] || item.init), stat("Architecture", link(item.architecture)), stat("Parameters", whole(item.params)),
+            stat("Validation loss", values.valid), stat("Loss", values.loss), stat("Tokens", values.tokens), speed, left, stat("Seed", String(item.seed ?? "–")), item.comparison ? stat("Comparison", link(item.comparison)) : null, stat("Data set", link(item.dataset))),
         section("Curves", curves.chart.element),
-        section("Shape", item.shape ? [h("p", {}, describe(item.shape)), h("details", { class: "numbers" }, h("summary", {}, "As JSON"), copyButton(() => text), h("pre", { tabindex: "0", role: "region", "aria-label": "Shape as JSON" }, text))] : null));
+        section("Shape", item.shape ? [h("p", {}, describe(item.shape)), h("details", { class: "numbers" }, h("summary", {}, "As JSON"), copyButton(() => text), h("pre", { tabindex: "0", role: "region", "aria-label": "Shape as JSON" }, text))] : null), filesOf(item.id, signal));
     await curves.read(id, signal);
     ready = true;
 }

@@ -1,27 +1,27 @@
 /*
  * All runs, live.
  */
-import { h, fill } from "../dom.js";
+import { fill } from "../dom.js";
 import { Table } from "../table.js";
 import { liveList, eta } from "../live.js";
 import { Sparks } from "../sparks.js";
-import { badge, heading, link, verbButtons, STATES } from "../common.js";
-import { count, duration, ago, fixed } from "../format.js";
+import { badge, heading, link, verbButtons, named, created, INITS, STATES } from "../common.js";
+import { count, duration, fixed } from "../format.js";
 
 function columns(sparks, changed) {
     return [
-        { key: "name", label: "Run", head: true, value: (r) => r.name, cell: (r) => [link(r.id, r.name || r.id), h("span", { class: "id" }, r.id)] },
+        { key: "name", label: "Run", head: true, value: (r) => r.name, cell: named },
         { key: "state", label: "State", value: (r) => r.state, cell: (r) => badge(r.state) },
-        { key: "init", label: "Weights", value: (r) => r.init },
+        { key: "init", label: "Weights", opt: true, value: (r) => INITS[r.init] || r.init },
         { key: "architecture", label: "Shape", opt: true, value: (r) => r.architecture, cell: (r) => link(r.architecture) },
         { key: "params", label: "Parameters", num: true, opt: true, value: (r) => r.params, cell: (_, v) => count(v) },
         { key: "loss", label: "Loss", sort: false, opt: true, value: () => null, mark: (r) => sparks.mark(r.id), cell: (r) => sparks.draw(r.id, `Loss of ${r.name || r.id}`) },
         { key: "valid", label: "Validation loss", num: true, value: (r) => r.validation_loss, cell: (_, v) => fixed(v) },
         { key: "tokens", label: "Tokens", num: true, opt: true, value: (r) => r.tokens, cell: (_, v) => count(v) },
-        { key: "speed", label: "Tokens/s", num: true, opt: true, value: (r) => r.tokens_per_second, cell: (_, v) => count(v) },
-        { key: "eta", label: "ETA", num: true, opt: true, value: (r) => eta(r), mark: (r) => duration(eta(r)), cell: (r) => duration(eta(r)) },
-        { key: "created", label: "Created", opt: true, class: "when", value: (r) => r.created_at, mark: (r) => ago(r.created_at), cell: (r) => ago(r.created_at) },
-        { key: "do", label: "Do", sort: false, opt: true, value: (r) => r.state, cell: (r) => verbButtons("runs", r, changed) },
+        { key: "speed", label: "Tokens/s", num: true, opt: true, live: true, value: (r) => r.tokens_per_second, cell: (_, v) => count(v) },
+        { key: "eta", label: "ETA", num: true, opt: true, live: true, value: (r) => eta(r), mark: (r) => duration(eta(r)), cell: (r) => duration(eta(r)) },
+        created,
+        { key: "do", label: "Actions", sort: false, opt: true, value: (r) => r.state, cell: (r) => verbButtons("runs", r, changed) },
     ];
 }
 

@@ -5,7 +5,7 @@
 import { h, fill, say } from "../dom.js";
 import { liveItem, eta } from "../live.js";
 import { Trajectory } from "../trajectory.js";
-import { badge, heading, link, stat, verbButtons, problemBox, notifyProblem } from "../common.js";
+import { badge, heading, link, stat, verbButtons, forkLink, problemBox, notifyProblem, ACTIVE } from "../common.js";
 import { count, percent, duration, fixed, whole } from "../format.js";
 
 const TABS = [["live", "Live"], ["machine", "Time machine"], ["shapes", "Shapes"], ["settings", "Settings"]];
@@ -13,20 +13,23 @@ const PANES = { live: "./search_live.js", machine: "./search_machine.js", shapes
 
 /* The head of the page, kept current. */
 function summary(item, changed) {
-    const state = h("span"), reason = h("p", { class: "reason" }), actions = h("span");
+    const state = h("span", { class: "state" }), reason = h("p", { class: "reason" }), actions = h("span");
     const bar = h("progress", { max: 1, "aria-label": "Progress by tokens" });
     const values = Object.fromEntries(["params", "gone", "loss", "tokens", "speed", "eta", "removals"].map((k) => [k, h("span")]));
+    values.speed_stat = stat("Tokens/s", values.speed);
+    values.eta_stat = stat("ETA", values.eta);
+    values.took_stat = stat("Took", values.took = h("span"));
     const title = heading(item.name, state, actions);
     const element = h("div", { class: "overview" }, title, reason, bar,
         h("dl", { class: "stats" },
-            stat("Parameters left", values.params), stat("Gone", values.gone), stat("Removals", values.removals),
-            stat("Loss", values.loss), stat("Tokens", values.tokens), stat("Tokens/s", values.speed), stat("ETA", values.eta),
+            stat("Parameters left", values.params), stat("Removed", values.gone), stat("Removals", values.removals),
+            stat("Loss", values.loss), stat("Tokens", values.tokens), values.speed_stat, values.eta_stat, values.took_stat,
             stat("Data set", link(item.dataset))));
     let shown = null;
     const draw = (s) => {
         if (s.state !== shown) {
             fill(state, badge(s.state));
-            fill(actions, verbButtons("searches", s, changed));
+            fill(actions, verbButtons("searches", s, changed, forkLink(s)));
         }
         shown = s.state;
         say(reason, s.reason ? `${s.reason}${s.attempt > 1 ? ` (attempt ${s.attempt})` : ""}` : "");
@@ -38,6 +41,9 @@ function summary(item, changed) {
         say(values.tokens, count(s.tokens));
         say(values.speed, count(s.tokens_per_second));
         say(values.eta, duration(eta(s)));
+        values.speed_stat.hidden = values.eta_stat.hidden = !ACTIVE.has(s.state);
+        values.took_stat.hidden = !s.finished_at || !s.started_at;
+        say(values.took, duration((Date.parse(s.finished_at) - Date.parse(s.started_at)) / 1000));
         say(values.removals, whole(s.removals));
     };
     draw(item);

@@ -11,7 +11,7 @@ import { TYPES, TYPE_NAMES } from "../colors.js";
 import { count, percent, score, fixed, whole, widths } from "../format.js";
 
 const POINTS = 1200, LOG_ROWS = 200;
-const typeSeries = TYPES.map((type) => ({ label: TYPE_NAMES[type], color: type }));
+const typeSeries = (step) => TYPES.map((type) => ({ label: TYPE_NAMES[type], color: type, step }));
 
 /* At most about POINTS rows, the last always among them. */
 function thin(rows) {
@@ -21,11 +21,11 @@ function thin(rows) {
 
 export function logRow(removal) {
     const lowest = removal.min_score ? removal.min_score[removal.type] : null;
-    return h("tr", {}, num(whole(removal.ordinal)), num(count(removal.tokens)),
+    return h("tr", {}, num(whole(removal.ordinal), removal.ordinal), num(count(removal.tokens), removal.tokens),
         h("td", {}, h("span", { class: "swatch", vars: { "--swatch": `var(--${removal.type})` } }), removal.type),
         h("td", {}, removal.layer === -1 ? "every" : String(removal.layer)),
-        h("td", { class: "index" }, widths(removal.index.slice(0, 12)) + (removal.index.length > 12 ? ", …" : "")),
-        num(score(lowest)), num(score(removal.runner_up)), num(whole(removal.params)));
+        h("td", { class: "index", data: { value: removal.index.join(" ") } }, widths(removal.index.slice(0, 12)) + (removal.index.length > 12 ? ", …" : "")),
+        num(score(lowest), lowest), num(score(removal.runner_up), removal.runner_up), num(whole(removal.params), removal.params));
 }
 
 function removalLog(trajectory) {
@@ -50,10 +50,10 @@ function removalLog(trajectory) {
 }
 
 class LossChart {
-    constructor(item, group) {
+    constructor(item, group, zoom) {
         this.item = item;
         this.chart = new Chart({ title: "Loss and parameters", x: "Tokens", y: "Loss", yFormat: (v) => fixed(v, 2), group, series: [
-            { label: "Loss", color: "s1" }, { label: "Validation loss", color: "s2" }, { label: "Parameters", color: "s3", y2: true }] });
+            { label: "Loss", color: "s1" }, { label: "Validation loss", color: "s2" }, { label: "Parameters", color: "s3", y2: true, step: true }], y2: "Parameters", zoom });
         this.rows = [];
         this.draw = throttle(() => this.chart.set(this.rows), 500);
     }
@@ -75,10 +75,11 @@ class LossChart {
     }
 }
 
-export async function pane(body, { item, trajectory, signal }) {
-    const group = new Set(), loss = new LossChart(item, group);
-    const saliency = new Chart({ title: "Lowest saliency of each type", x: "Tokens", y: "Score", yFormat: score, series: typeSeries, group, log: true });
-    const pruned = new Chart({ title: "Share of each type removed", x: "Tokens", y: "Share", yFormat: (v) => percent(v, 0), series: typeSeries, group });
+export async function pane(body, { item, trajectory, place, signal }) {
+    const zoom = { get: () => place.get("zoom"), set: (text) => place.set("zoom", text) };
+    const group = new Set(), loss = new LossChart(item, group, zoom);
+    const saliency = new Chart({ title: "Lowest saliency of each type", x: "Tokens", y: "Score", yFormat: score, series: typeSeries(false), group, zoom, log: true });
+    const pruned = new Chart({ title: "Share of each type removed", x: "Tokens", y: "Share", yFormat: (v) => percent(v, 0), yTick: (v) => percent(v, 0), series: typeSeries(true), group, zoom });
     const log = h("label", { class: "check", for: "log_axis" },
         h("input", { type: "checkbox", id: "log_axis", checked: true, on: { change: (e) => saliency.setLog(e.target.checked) } }), "Logarithmic scores");
     const removals = removalLog(trajectory);
@@ -97,7 +98,7 @@ export async function pane(body, { item, trajectory, signal }) {
         trajectory.listeners.delete(later);
         [loss.chart, saliency, pruned].forEach((c) => c.close());
     });
-    fill(body, section("Course", loss.chart.element, h("p", { class: "hint" }, "Drag over a chart to zoom all three, double-click to see everything again.")),
+    fill(body, section("Course", loss.chart.element, h("p", { class: "hint" }, "Drag over a chart to zoom all three, double-click to see everything again. The zoom is part of this page’s link.")),
         h("div", { class: "two" }, section("What goes next", saliency.element, log), section("What is gone", pruned.element)), removals.element);
     draw();
     await loss.read(signal);

@@ -7,7 +7,8 @@ import { h, fill, say, labelled, throttle } from "../dom.js";
 import { Picture } from "../picture.js";
 import { describe } from "../cost.js";
 import { notifyProblem, section, layerSheet } from "../common.js";
-import { TYPE_NAMES } from "../colors.js";
+import { TYPES, TYPE_NAMES } from "../colors.js";
+import { saveMenu } from "../save.js";
 import { count, percent, whole, score } from "../format.js";
 
 const SECONDS = 12; /* of a whole playback */
@@ -43,10 +44,17 @@ export class Machine {
         const legend = h("div", { class: "legend" }, [["heads", "Query heads"], ["kv", "KV heads"], ["ffn", "FFN"], ["stem", "Stem"], ["ghost", "Removed"]]
             .map(([name, label]) => h("span", { class: "key" }, h("span", { class: "swatch", vars: { "--swatch": `var(--${name})` } }), label)));
         return section("Shape time machine",
-            h("div", { class: "controls" }, h("label", { for: "mode" }, "Show"), mode, this.play, this.openButton),
+            h("div", { class: "controls" }, h("label", { for: "mode" }, "Show"), mode, this.play, this.openButton, this.menu()),
             legend, this.picture.canvas, this.readout,
             h("div", { class: "sliders" }, labelled("Removal", this.scrub, "Arrow keys step by one, Page Up and Page Down by many."),
-                labelled("Share of parameters gone", this.ratio, "The first shape at which this share is gone.")));
+                labelled("Share of parameters removed", this.ratio, "The first shape at which this share is removed.")));
+    }
+
+    /* The picture as it is, and the shape. */
+    menu() {
+        const name = () => `${this.item.id}, removal ${this.replay.ordinal}`;
+        return saveMenu(`Picture of ${this.item.id}`, { json: () => this.replay.shape(),
+            svg: () => import("../picture_svg.js").then(({ pictureSvg }) => pictureSvg(this.replay, this.picture.mode === "widths", `${name()}: ${describe(this.replay.shape())}`)) });
     }
 
     /* More removals than before: stay at the end when we were there. */
@@ -89,12 +97,13 @@ export class Machine {
     describe() {
         const { replay, item } = this, { ordinal } = replay;
         const params = replay.paramsAt(ordinal, item.params_source), removal = ordinal ? replay.removals[ordinal - 1] : null;
-        const what = removal ? `${TYPE_NAMES[removal.type]} ${removal.layer === -1 ? "in every layer" : `of layer ${removal.layer}`}, score ${score(removal.min_score && removal.min_score[removal.type])}`
-            : "the source as it was";
+        const scores = (removal && removal.min_score) || {}, given = TYPES.filter((t) => Number.isFinite(scores[t])).map((t) => `${TYPE_NAMES[t]} ${score(scores[t])}`);
+        const what = removal ? `${TYPE_NAMES[removal.type]} ${removal.layer === -1 ? "in every layer" : `of layer ${removal.layer}`}. Lowest scores then: ${given.join(" · ")}.`
+            : "nothing, this is the source.";
         fill(this.readout,
             h("p", {}, h("strong", {}, `Removal ${whole(ordinal)} of ${whole(replay.length)}`), ` · ${count(params)} parameters (${percent(1 - params / item.params_source)} gone)` +
                 (removal ? ` · ${count(removal.tokens)} tokens` : "")),
-            h("p", {}, describe(replay.shape())), h("p", { class: "hint" }, `Last removed: ${what}`));
+            h("p", {}, describe(replay.shape())), h("p", { class: "hint" }, `Removed: ${what}`));
     }
 
     togglePlay() {

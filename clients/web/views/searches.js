@@ -5,23 +5,23 @@ import { h, fill } from "../dom.js";
 import { Table } from "../table.js";
 import { liveList, eta } from "../live.js";
 import { Sparks } from "../sparks.js";
-import { badge, heading, link, verbButtons, STATES } from "../common.js";
-import { count, percent, duration, ago, fixed } from "../format.js";
+import { badge, heading, verbButtons, named, created, forkLink, STATES } from "../common.js";
+import { count, percent, duration, fixed } from "../format.js";
 
 function columns(sparks, changed) {
     return [
         { key: "name", label: "Search", head: true, value: (s) => s.name,
-            cell: (s) => [link(s.id, s.name), h("span", { class: "id" }, s.id)] },
+            cell: named },
         { key: "state", label: "State", value: (s) => s.state, cell: (s) => badge(s.state) },
         { key: "loss", label: "Loss", sort: false, opt: true, value: () => null, mark: (s) => sparks.mark(s.id), cell: (s) => sparks.draw(s.id, `Loss of ${s.name}`) },
-        { key: "last", label: "Now", num: true, opt: true, value: (s) => s.loss, cell: (_, v) => fixed(v) },
+        { key: "last", label: "Loss now", num: true, opt: true, value: (s) => s.loss, cell: (_, v) => fixed(v) },
         { key: "params", label: "Parameters left", num: true, value: (s) => s.params_now,
             cell: (s) => [count(s.params_now), h("span", { class: "of" }, ` of ${count(s.params_source)}`)] },
-        { key: "ratio", label: "Gone", num: true, opt: true, value: (s) => s.ratio, cell: (_, v) => percent(v) },
-        { key: "speed", label: "Tokens/s", num: true, opt: true, value: (s) => s.tokens_per_second, cell: (_, v) => count(v) },
-        { key: "eta", label: "ETA", num: true, opt: true, value: (s) => eta(s), mark: (s) => duration(eta(s)), cell: (s) => duration(eta(s)) },
-        { key: "created", label: "Created", opt: true, class: "when", value: (s) => s.created_at, mark: (s) => ago(s.created_at), cell: (s) => ago(s.created_at) },
-        { key: "do", label: "Do", sort: false, opt: true, value: (s) => s.state, cell: (s) => verbButtons("searches", s, changed) },
+        { key: "ratio", label: "Removed", num: true, opt: true, value: (s) => s.ratio, cell: (_, v) => percent(v) },
+        { key: "speed", label: "Tokens/s", num: true, opt: true, live: true, value: (s) => s.tokens_per_second, cell: (_, v) => count(v) },
+        { key: "eta", label: "ETA", num: true, opt: true, live: true, value: (s) => eta(s), mark: (s) => duration(eta(s)), cell: (s) => duration(eta(s)) },
+        created,
+        { key: "do", label: "Actions", sort: false, opt: true, value: (s) => s.state, cell: (s) => verbButtons("searches", s, changed, forkLink(s)) },
     ];
 }
 
