@@ -15,9 +15,11 @@ export const fetchButton = (file) => h("button", { type: "button", class: "small
     button.disabled = false;
 } } }, "Download");
 
+/* Sizes and checksums where the service knows any. */
 export function fileSheet(label, files) {
-    return sheet(label, ["File", "#Size", "SHA-256", ""], files.map((f) => h("tr", {}, h("th", { scope: "row" }, f.name), num(bytes(f.bytes), f.bytes),
-        h("td", { class: "index", title: f.sha256, data: f.sha256 ? { value: f.sha256 } : {} }, f.sha256 ? `${f.sha256.slice(0, 16)}…` : "–"), h("td", { class: "do" }, f.artifact ? fetchButton(f) : null))), { unnamed: "Download", menu: false });
+    const sized = files.some((f) => f.bytes), summed = files.some((f) => f.sha256), sum = (f) => h("td", { class: "index", title: f.sha256 }, f.sha256 ? `${f.sha256.slice(0, 16)}…` : "–");
+    return sheet(label, ["File", sized && "#Size", summed && "SHA-256", ""].filter((t) => t !== false), files.map((f) => h("tr", {}, h("th", { scope: "row" }, f.name), sized ? num(bytes(f.bytes), f.bytes) : null,
+        summed ? sum(f) : null, h("td", { class: "do" }, f.artifact ? fetchButton(f) : null))), { unnamed: "Download", menu: false });
 }
 
 /* A section of the files that are kept of a resource; nothing when there are none. */

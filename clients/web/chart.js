@@ -125,7 +125,7 @@ export class Chart {
             logscale: Boolean(options.log), customBars: Boolean(options.band), connectSeparatedPoints: true,
             strokeWidth: options.points ? 0 : 1.75, pointSize: options.points ? 4 : 2.5, ...this.marks(),
             highlightCircleSize: 4, fillAlpha: 0.18, animatedZooms: false, rightGap: 8, xRangePad: options.points ? 14 : 4, yRangePad: options.points ? 12 : 4, includeZero: Boolean(options.zero),
-            drawAxesAtZero: false,
+            underlayCallback: (canvas, area, dygraph) => { if (options.zero) drawZero(canvas, area, dygraph.toDomYCoord(0)); },
             highlightCallback: (_, x, points) => this.read(x, points),
             unhighlightCallback: () => say(this.readout, ""),
             pointClickCallback: (_, point) => options.onPoint && options.onPoint(point.xval, point.name, point.idx),
@@ -205,6 +205,15 @@ export class Chart {
         if (this.dygraph) this.dygraph.destroy();
         this.dygraph = null;
     }
+}
+
+function drawZero(canvas, area, y) {
+    if (!(y >= area.y && y <= area.y + area.h)) return;
+    canvas.strokeStyle = color("field");
+    canvas.beginPath();
+    canvas.moveTo(area.x, Math.round(y) + 0.5);
+    canvas.lineTo(area.x + area.w, Math.round(y) + 0.5);
+    canvas.stroke();
 }
 
 /* Series [{ points: [[x, y], ...] }, ...] as rows over the union of their x. */

@@ -70,7 +70,7 @@ export function ago(time, now = Date.now()) {
 
 export function clock(time) {
     const date = new Date(time);
-    return absent(time) || Number.isNaN(date.getTime()) ? NONE : date.toLocaleString();
+    return absent(time) || Number.isNaN(date.getTime()) ? NONE : date.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 }
 
 /* [8, 8, 8, 6] -> "8 ×3, 6"; for the widths of layers. */

@@ -60,38 +60,44 @@ export async function askExport(id) {
     size();
 }
 
-/* Forms of tasks, as the service names them; all but latency read a file. */
-export const TASK_FORMS = [["multiple_choice", "Multiple choice"], ["last_word", "Last word (LAMBADA)"], ["perplexity", "Perplexity"], ["latency", "Speed and memory"]];
+/* Forms of tasks, as the service names them; all but latency read files. */
+export const TASK_FORMS = [["arc", "ARC"], ["hellaswag", "HellaSwag"], ["piqa", "PIQA (items and labels)"], ["winogrande", "WinoGrande"], ["boolq", "BoolQ"], ["lambada", "LAMBADA"],
+    ["text", "Text: perplexity"], ["pairs", "Prompts with choices"], ["latency", "Speed on this machine"]];
 
-/* One task of the form: what it is called, its form, its file. */
-function taskRow(list, first) {
-    const file = h("input", { type: "file", "aria-label": "File of the task" });
-    const name = h("input", { placeholder: "Name, such as piqa", maxlength: 100, "aria-label": "Name of the task" });
-    const form = select(TASK_FORMS, "multiple_choice", { "aria-label": "Form of the task", on: { change: () => { file.hidden = form.value === "latency"; if (file.hidden && !name.value) name.value = "latency"; } } });
-    const limit = h("input", { type: "number", min: 1, step: 1, placeholder: "All items", "aria-label": "Items at most" });
-    const row = h("div", { class: "task" }, name, form, limit, file,
-        first ? null : h("button", { type: "button", class: "small quiet", on: { click: () => { list.splice(list.indexOf(task), 1); row.remove(); } } }, "Take out"));
-    const task = { row, name, form, limit, file };
+/* One task of the form: what it is called, its form, its files. */
+function taskRow(list, forms) {
+    const files = h("input", { type: "file", multiple: true, "aria-label": "Files of the task" });
+    const name = h("input", { placeholder: "Name, or the form’s", maxlength: 63, "aria-label": "Name of the task" });
+    const form = select(forms, forms[0][0], { "aria-label": "Form of the task", on: { change: () => { files.hidden = limit.hidden = form.value === "latency"; } } });
+    const limit = h("input", { type: "number", min: 1, step: 1, placeholder: "Items at most: all", "aria-label": "Items at most" });
+    files.hidden = limit.hidden = form.value === "latency";
+    const row = h("div", { class: "task" }, form, name, files, limit,
+        list.length ? h("button", { type: "button", class: "small quiet", on: { click: () => { list.splice(list.indexOf(task), 1); row.remove(); } } }, "Take out") : null);
+    const task = { name, form, limit, files };
     list.push(task);
     return row;
 }
 
-async function taskOf({ name, form, limit, file }) {
-    const task = { name: name.value || form.value, form: form.value };
-    if (limit.value) task.limit = Number(limit.value);
-    if (form.value !== "latency") {
-        if (!file.files[0]) throw new Error(`The task ${task.name} has no file.`);
-        notify(`Sending ${file.files[0].name} (${bytes(file.files[0].size)})`);
-        task.upload = (await upload(file.files[0])).id;
+async function taskOf({ name, form, limit, files }) {
+    const task = { form: form.value, ...(name.value ? { name: name.value } : {}) };
+    if (form.value === "latency") return task;
+    if (!files.files.length) throw new Error(`The task ${task.name || task.form} has no file.`);
+    const uploads = [];
+    for (const file of files.files) {
+        notify(`Sending ${file.name} (${bytes(file.size)})`);
+        uploads.push((await upload(file)).id);
     }
-    return task;
+    return { ...task, ...(uploads.length > 1 ? { uploads } : { upload: uploads[0] }), ...(limit.value ? { limit: Number(limit.value) } : {}) };
 }
 
-export async function askEvaluation(id) {
-    const of = await subjectField(id), tasks = [], box = h("div", {}, taskRow(tasks, true));
-    askForm("Evaluate", [of.field, labelled("Name", h("input", { name: "name", maxlength: 200, value: id ? `Evaluation of ${id}` : "Evaluation", data: { pointer: "/name" } })), h("fieldset", { data: { pointer: "/tasks" } }, h("legend", {}, "Tasks"), box,
-        h("button", { type: "button", class: "small quiet", on: { click: () => box.append(taskRow(tasks)) } }, "Another task"),
-        h("p", { class: "hint" }, "A task is a JSONL file of items; speed and memory need none."))], "Evaluate", async (form) => {
+/* Without weights (`kept` false) only the speed of a shape can be measured. */
+export async function askEvaluation(id, kept = true) {
+    const of = await subjectField(id), tasks = [], forms = kept ? TASK_FORMS : TASK_FORMS.filter(([key]) => key === "latency"), box = h("div", {}, taskRow(tasks, forms));
+    askForm("Evaluate", [of.field,
+        labelled("Name", h("input", { name: "name", maxlength: 200, value: id ? `Evaluation of ${id}` : "Evaluation", data: { pointer: "/name" } })),
+        h("fieldset", { data: { pointer: "/tasks" } }, h("legend", {}, "Tasks"), box,
+            kept ? h("button", { type: "button", class: "small quiet", on: { click: () => box.append(taskRow(tasks, forms)) } }, "Another task") : null,
+            h("p", { class: "hint" }, kept ? "The data set’s own files, as lm-evaluation-harness reads them; prompts and metrics are the harness’s too." : "No weights were kept here: only speed can be measured."))], "Evaluate", async (form) => {
         const wanted = [];
         for (const task of tasks) wanted.push(await taskOf(task));
         const made = await post("/v1/evaluations", { ...asSubject(of.id()), name: form.elements.name.value, tasks: wanted });

@@ -1,4 +1,4 @@
-"""Is a page fit for everybody? Chromium's own accessibility tree always; axe-core too, where it is found
+"""Is a page fit for everybody? Names by Chromium's own accessibility tree and the contrast of all text always; axe-core too, where it is found
 (LATHE_AXE names axe.min.js, or a Python package that brings one is installed)."""
 import importlib.util
 import os
@@ -34,6 +34,27 @@ def nameless(browser):
     return bad
 
 
+# Text that stands out too little from what is behind it (WCAG 1.4.3), by the computed colours.
+CONTRAST = """
+    const parse = (text) => { const n = (text.match(/[\\d.]+(?:e-?\\d+)?/g) || []).map(Number), unit = text.startsWith('color(') ? 255 : 1;
+        return [n[0] * unit, n[1] * unit, n[2] * unit, n.length > 3 ? n[3] : 1]; };
+    const over = (a, b) => [0, 1, 2].map((i) => a[i] * a[3] + b[i] * (1 - a[3])).concat(1);
+    const light = (c) => { const [r, g, b] = c.slice(0, 3).map((v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+    const behind = (e) => { const layers = []; for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor); layers.push(c); if (c[3] === 1) break; }
+        return layers.reduceRight((under, c) => over(c, under), [255, 255, 255, 1]); };
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = new Set();
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+        const e = node.parentElement, style = getComputedStyle(e);
+        if (!node.data.trim() || !e.checkVisibility({ visibilityProperty: true }) || e.closest('option, :disabled, .skip, .hidden, script, noscript')) continue;
+        let opacity = 1;
+        for (let up = e; up; up = up.parentElement) opacity *= Number(getComputedStyle(up).opacity);
+        const ground = behind(e), c = parse(style.color), ink = over([c[0], c[1], c[2], c[3] * opacity], ground);
+        const [a, b] = [light(ink), light(ground)].sort((x, y) => y - x), ratio = (a + 0.05) / (b + 0.05), size = parseFloat(style.fontSize);
+        if (ratio < (size >= 24 || (size >= 18.66 && style.fontWeight >= 700) ? 3 : 4.5)) found.add(`contrast ${ratio.toFixed(2)}: "${node.data.trim().slice(0, 30)}" in ${e.tagName.toLowerCase()}.${e.className}`);
+    }
+    return [...found]"""
+
+
 def axe_findings(browser, only):
     if not browser.js("return Boolean(window.axe)"):
         browser.js(AXE + "; return true")
@@ -42,8 +63,8 @@ def axe_findings(browser, only):
 
 
 def findings(browser):
-    return nameless(browser) + (axe_findings(browser, {"type": "tag", "values": TAGS}) if AXE else [])
+    return nameless(browser) + browser.js(CONTRAST) + (axe_findings(browser, {"type": "tag", "values": TAGS}) if AXE else [])
 
 
 def contrast(browser):
-    return axe_findings(browser, {"type": "rule", "values": ["color-contrast"]}) if AXE else []
+    return browser.js(CONTRAST) + (axe_findings(browser, {"type": "rule", "values": ["color-contrast"]}) if AXE else [])

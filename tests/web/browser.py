@@ -49,6 +49,17 @@ FRAMES = """
     })"""
 
 
+# Counts what a page is waiting for, but for its stream of events.
+PENDING = """
+    window.pendingRequests = 0;
+    const fetched = window.fetch;
+    window.fetch = (what, ...more) => {
+        if (String(what).includes('/v1/events')) return fetched(what, ...more);
+        window.pendingRequests++;
+        return fetched(what, ...more).finally(() => setTimeout(() => { window.pendingRequests--; }));
+    };"""
+
+
 class ScriptError(AssertionError):
     pass
 
@@ -78,10 +89,12 @@ class Browser:
         for _ in range(100):
             try:
                 self.session = self._call("POST", "/session", wanted)["sessionId"]
-                return
+                break
             except (urllib.error.URLError, ConnectionError):
                 time.sleep(0.1)
-        raise RuntimeError("chromedriver did not start")
+        else:
+            raise RuntimeError("chromedriver did not start")
+        self.cdp("Page.addScriptToEvaluateOnNewDocument", source=PENDING)
 
     def _call(self, method, path, body=None):
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", method=method,
@@ -135,6 +148,11 @@ class Browser:
             time.sleep(0.05)
         raise AssertionError(f"waited {seconds} s for: {what or script} (last: {last}); page says: {self.text()[:600]}")
 
+    def settled(self):
+        """The page has its heading and waits for nothing, twice in a row."""
+        self.wait("""const still = document.querySelector('h1') && !document.querySelector('.loading') && !window.pendingRequests, before = window.wasStill;
+                     window.wasStill = still ? location.hash : null; return still && before === location.hash""", what="a page that is complete")
+
     def text(self, selector="body"):
         return self.js("return document.querySelector(arguments[0])?.innerText ?? ''", selector)
 
@@ -150,12 +168,19 @@ class Browser:
     def click(self, selector):
         self._in_session("POST", f"/element/{self._element(selector)}/click", {})
 
-    def click_text(self, text, selector="button, a"):
-        """Clicks the first visible element of that text, by a real click."""
-        self.wait("""const e = [...document.querySelectorAll(arguments[0])].find((x) => x.textContent.trim() === arguments[1] && x.offsetParent);
-                     document.querySelectorAll('[data-clicked]').forEach((x) => x.removeAttribute('data-clicked'));
-                     if (e) e.dataset.clicked = '1'; return Boolean(e)""", selector, text, what=f"{selector} {text!r}")
-        self.click("[data-clicked]")
+    def click_text(self, text, selector="button, a", seconds=40):
+        """Clicks the first visible element of that text, by a real click; again where it was redrawn between."""
+        end = time.monotonic() + seconds
+        while True:
+            self.wait("""const e = [...document.querySelectorAll(arguments[0])].find((x) => x.textContent.trim() === arguments[1] && x.offsetParent && !x.disabled);
+                         document.querySelectorAll('[data-clicked]').forEach((x) => x.removeAttribute('data-clicked'));
+                         if (e) e.dataset.clicked = '1'; return Boolean(e)""", selector, text, what=f"{selector} {text!r}")
+            try:
+                found = self._in_session("POST", "/element", {"using": "css selector", "value": "[data-clicked]"})
+                return self._in_session("POST", f"/element/{next(iter(found.values()))}/click", {})
+            except ScriptError:
+                if time.monotonic() > end:
+                    raise
 
     def type(self, selector, text, clear=True):
         element = self._element(selector)

@@ -188,7 +188,7 @@ const tests = {
         const piqa = { task: "piqa", metrics: { acc: 0.5, acc_stderr: 0.01, acc_norm: 0.6, acc_norm_stderr: 0.012, note: "x" } };
         same(headline(piqa), { key: "acc_norm", value: 0.6, error: 0.012 });
         same(metricsOf(piqa), [["acc", 0.5, 0.01], ["acc_norm", 0.6, 0.012]]);
-        same([scoreText(headline(piqa)), scoreText(headline({ metrics: { tokens_per_second: 15234 } })), scoreText(undefined)], ["60.0 % ± 1.2", "15.2 K", "–"]);
+        same([scoreText(headline(piqa)), scoreText(headline({ metrics: { decode_tokens_per_second: 15234, decode_tokens_per_second_min: 1 } })), scoreText(undefined)], ["60.0 % ± 1.2", "15.2 K", "–"]);
         const { tasks, rows } = scoreTable([{ subject: "run_1", results: [piqa] }, { subject: "run_1", results: [{ task: "piqa", metrics: { acc: 0.1 } }, { task: "boolq", metrics: { acc: 0.7 } }] }]);
         same([tasks, rows.length, rows[0].scores.get("piqa").value, rows[0].scores.get("boolq").value], [["piqa", "boolq"], 1, 0.6, 0.7]);
     },

@@ -200,16 +200,16 @@ class World:
 
 def an_export(i, subject, state):
     done = state == "succeeded"
-    parity = {"prompts": 4, "positions": 96, "max_abs_logit_difference": 3.1e-6, "mean_kl": 4.4e-12, "same_first_choice": 96}
+    parity = {"prompts": 4, "positions": 96, "max_abs_logit_difference": 3.1e-6, "mean_kl": 4.4e-12, "same_first_choice": 0.9896}
     runtimes = [{"runtime": "transformers", "loads": True, "why": "LlamaForCausalLM"}, {"runtime": "vllm", "loads": False, "why": "its layers differ: take hf_padded, or gguf"}]
     files = [{"artifact": f"art_{k}", "name": name, "bytes": size, "sha256": f"{k:064x}"} for k, (name, size) in enumerate([("config.json", 640), ("model.safetensors", 2_400_000)], 1)]
     targets = [{"format": f, "dtype": d, "params": 600000, "params_stored": stored, "overhead": stored / 600000 - 1, "parity": parity if done else None, "runtimes": runtimes if done else [],
                 "files": files if done else []} for f, d, stored in (("hf", "float32", 600000), ("hf_padded", "float16", 640000), ("gguf", "q8_0", 600000))]
-    return {"id": i, "name": f"Export of {subject}", "state": state, "reason": None, "subject": subject, "run": subject, "targets": targets, "job": "job_70", "created_at": "2026-11-22T10:00:00Z"}
+    return {"id": i, "name": f"Export of {subject}", "state": state, "reason": None, "subject": subject, "run": subject, "targets": targets, "tokenizer": {"kind": "bytes"}, "job": "job_70", "created_at": "2026-11-22T10:00:00Z"}
 
 
 def an_evaluation(i, subject, state, acc):
-    results = [{"task": "piqa", "form": "multiple_choice", "items": 1838, "metrics": {"acc": acc, "acc_stderr": 0.0114, "acc_norm": acc + 0.01, "acc_norm_stderr": 0.0113}},
-               {"task": "latency", "form": "latency", "items": 1, "metrics": {"tokens_per_second": 15234.5, "first_token_ms": 3.25, "peak_bytes": 52000000}}]
+    results = [{"task": "piqa", "form": "piqa", "items": 1838, "metrics": {"acc": acc, "acc_stderr": 0.0114, "acc_norm": acc + 0.01, "acc_norm_stderr": 0.0113}},
+               {"task": "latency", "form": "latency", "items": 1, "metrics": {"decode_tokens_per_second": 15234.5, "decode_tokens_per_second_min": 15100, "decode_tokens_per_second_max": 15300, "time_to_first_token_ms": 3.25}}]
     return {"id": i, "name": f"Evaluation of {subject}", "state": state, "reason": None, "subject": subject, "run": subject, "tasks": [{"name": r["task"], "form": r["form"]} for r in results], "results": results,
             "progress": {"done": 700, "total": 1838, "unit": "items"}, "job": "job_71", "created_at": "2026-11-22T11:00:00Z"}

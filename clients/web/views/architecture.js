@@ -73,14 +73,15 @@ function deeds(item, dataset, kept, signal) {
     const button = (text, act, props) => h("button", { type: "button", ...props, on: { click: () => act().catch((e) => notify(e.message, "problem")) } }, text);
     const quiet = { class: "quiet" };
     return [basketButton(item.id, "Set aside"),
-        kept ? [offerButton("POST", "/v1/evaluations", "Evaluate", () => askEvaluation(item.id), quiet), offerButton("POST", "/v1/exports", "Export", () => askExport(item.id), quiet),
+        offerButton("POST", "/v1/evaluations", "Evaluate", () => askEvaluation(item.id, kept), quiet),
+        kept ? [offerButton("POST", "/v1/exports", "Export", () => askExport(item.id), quiet),
             h("a", { class: "button quiet", href: `#/searches/new?architecture=${item.id}` }, "Search on"),
             button("Keep weights", () => askRun({ architecture: item.id, init: "inherit", dataset, signal }), quiet)] : null,
         button("Re-initialise", () => askRun({ architecture: item.id, init: "reinit", dataset, signal }), quiet),
         button("Auto versus human", () => askComparison({ architecture: item.id, kept, dataset, signal }))];
 }
 
-const withoutWeights = (item) => h("p", { class: "hint" }, "No weights were kept here, so it can be trained afresh but neither be continued, evaluated nor exported. ",
+const withoutWeights = (item) => h("p", { class: "hint" }, "No weights were kept here, so it can be trained afresh and its speed be measured, but it can neither be continued nor exported. ",
     item.search ? h("a", { href: `#/searches/${item.search}?tab=shapes` }, "Shapes of this search that kept theirs") : null);
 
 export async function show(page, { id, place, signal, pulse }) {

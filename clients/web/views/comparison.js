@@ -21,7 +21,7 @@ function differencesTable(item) {
     return sheet("Paired differences", ["Difference of validation loss", "#Mean", "#95 % interval", "#By seed", "What it says"], list.map((d) =>
         h("tr", {}, h("th", { scope: "row" }, `${NAMES[d.a] || d.a} − ${NAMES[d.b] || d.b}`), num(signed(d.mean), d.mean),
             num(d.ci95 ? `${signed(d.ci95[0])} … ${signed(d.ci95[1])}` : "–", d.ci95 ? d.ci95.join(" ") : null), num((d.per_seed || []).map((x) => signed(x)).join(", "), (d.per_seed || []).join(" ")),
-            h("td", {}, verdict(d)))));
+            h("td", { class: "when" }, verdict(d)))));
 }
 
 function armsTable(item) {

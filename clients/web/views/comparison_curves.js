@@ -32,7 +32,7 @@ export class Curves {
         this.smoothing = true;
         this.chart = new Chart({ title: "Loss by arm", x: "Tokens", y: "Loss", yFormat: (v) => fixed(v, 3), band: true,
             series: this.arms.map((a) => ({ label: nameOf(a), color: COLORS[a] || "s4" })) });
-        this.gap = new Chart({ title: "Difference", x: "Tokens", y: "Difference of loss", yFormat: (v) => signed(v, 3), band: true, zero: true, series: [{ label: "Mean, 95 % interval", color: "s4" }] });
+        this.gap = new Chart({ title: "Difference of the two arms", x: "Tokens", y: "Difference of loss", yFormat: (v) => signed(v, 3), band: true, zero: true, series: [{ label: "Mean, 95 % interval", color: "s4" }] });
         this.note = h("p", { class: "lead", role: "status" });
         this.element = this.build();
     }

@@ -9,7 +9,7 @@ import { badge, heading, num, offerButton, section, sheet, verbButtons, named, c
 import { askEvaluation, subjectLink } from "../subjects.js";
 import { headline, scoreText } from "../metrics.js";
 
-const tasksOf = (e) => (e.tasks || e.results || []).map((t) => t.name || t.task);
+const tasksOf = (e) => (e.tasks || e.results || []).map((t) => t.name || t.task || t.form);
 const MOST = 40; /* evaluations that the table of scores reads */
 
 const progress = (e) => (e.state === "running" && e.progress && e.progress.total

@@ -4,21 +4,19 @@
  */
 import { h, fill } from "../dom.js";
 import { liveItem } from "../live.js";
-import { badge, heading, section, sheet, stat, verbButtons, copyButton } from "../common.js";
+import { badge, heading, section, sheet, num, stat, verbButtons, copyButton } from "../common.js";
 import { fileSheet } from "../artifacts.js";
 import { subjectLink } from "../subjects.js";
 import { FORMATS, targetName } from "../formats.js";
 import { save } from "../save.js";
-import { clock, percent, score, whole } from "../format.js";
+import { bytes, clock, percent, score, whole } from "../format.js";
 
-/* A share, or how many of the positions. */
-const agreement = ({ same_first_choice: same, positions }) => {
-    if (!Number.isFinite(same)) return "–";
-    return same <= 1 ? percent(same, same < 1 ? 2 : 0) : `${whole(same)} of ${whole(positions)}`;
-};
+/* On what share of the positions both would say the same next. */
+const agreement = ({ same_first_choice: same }) => percent(same, same < 1 ? 2 : 0);
 
 function proof(target) {
     const { parity } = target;
+    if (target.format === "shape") return h("p", { class: "hint" }, "A shape has no logits to compare.");
     if (!parity) return h("p", { class: "hint" }, target.files && target.files.length ? "This format was not run against the model." : "The proof comes with the files.");
     return h("dl", { class: "stats" },
         stat("Prompts", whole(parity.prompts)), stat("Positions", whole(parity.positions)), stat("Largest logit difference", score(parity.max_abs_logit_difference)),
@@ -46,6 +44,19 @@ function targetPanel(target) {
         (target.files || []).length ? h("h3", {}, "Files") : null, files(target));
 }
 
+const sizeOf = (target) => (target.files || []).reduce((sum, f) => sum + f.bytes, 0) || null;
+
+/* All formats at a glance. */
+function overview(item) {
+    const done = (item.targets || []).filter((t) => (t.files || []).length);
+    if (done.length < 2) return null;
+    return section("At a glance", sheet("The formats side by side", ["Format", "#Size", "#Stored more", "#Largest logit difference", "#Mean KL", "#Same first choice", "Loaded by"], done.map((t) => {
+        const p = t.parity || {}, loads = (t.runtimes || []).filter((r) => r.loads).map((r) => r.runtime);
+        return h("tr", {}, h("th", { scope: "row" }, targetName(t)), num(bytes(sizeOf(t)), sizeOf(t)), num(percent(t.overhead), t.overhead ?? null), num(score(p.max_abs_logit_difference), p.max_abs_logit_difference ?? null),
+            num(score(p.mean_kl), p.mean_kl ?? null), num(agreement(p), p.same_first_choice ?? null), h("td", {}, loads.join(", ") || "–"));
+    })), h("p", { class: "hint" }, "Each file was read back and run on the same prompts as the model it came from."));
+}
+
 export async function show(page, { id, signal, pulse }) {
     let draw = () => {};
     const live = liveItem({ path: "/v1/exports", id, signal, onState: pulse, changed: (item) => draw(item) });
@@ -59,9 +70,9 @@ export async function show(page, { id, signal, pulse }) {
         fill(state, badge(now.state));
         fill(actions, verbButtons("exports", now, () => live.again()));
         fill(reason, now.reason || "");
-        fill(body, (now.targets || []).map(targetPanel));
+        fill(body, overview(now), (now.targets || []).map(targetPanel));
     };
     draw(item);
     fill(page, heading(item.name || `Export ${item.id}`, state, actions), reason,
-        h("dl", { class: "stats" }, stat("Of", subjectLink(item)), stat("Formats", String((item.targets || []).length)), stat("Created", clock(item.created_at))), body);
+        h("dl", { class: "stats" }, stat("Of", subjectLink(item)), stat("Formats", String((item.targets || []).length)), stat("Tokenizer", (item.tokenizer && item.tokenizer.kind) || "–"), stat("Created", clock(item.created_at))), body);
 }

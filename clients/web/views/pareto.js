@@ -24,8 +24,8 @@ const groupOf = (groups, p, by) => (by === "kind" ? groups.find((g) => g.key ===
 
 function frontTable(best, axes, x, y) {
     const others = Object.keys(axes).filter((k) => k !== x && k !== y && best.some((p) => Number.isFinite(p.values[k]))), columns = [x, y, ...others];
-    return sheet("The front", ["Point", "Search", ...columns.map((k) => `#${axes[k].label}`)], best.map((p) => h("tr", {}, h("th", { scope: "row" }, link(p.id, p.name)),
-        h("td", {}, p.search ? link(p.search, p.searchName) : "–"), columns.map((k) => num(axes[k].format(p.values[k]), p.values[k] ?? null)))));
+    return sheet("The front", ["Point", "Search", ...columns.map((k) => `#${axes[k].label}`)], best.map((p) => h("tr", {}, h("th", { scope: "row" }, h("span", { class: "clamp", title: p.name }, link(p.id, p.name))),
+        h("td", {}, p.search ? h("span", { class: "clamp", title: p.searchName }, link(p.search, p.searchName)) : "–"), columns.map((k) => num(axes[k].format(p.values[k]), p.values[k] ?? null)))));
 }
 
 class Plot {

@@ -12,7 +12,7 @@ function columns(sparks, changed) {
     return [
         { key: "name", label: "Run", head: true, value: (r) => r.name, cell: named },
         { key: "state", label: "State", value: (r) => r.state, cell: (r) => badge(r.state) },
-        { key: "init", label: "Weights", opt: true, value: (r) => INITS[r.init] || r.init },
+        { key: "init", label: "Weights", opt: true, class: "when", value: (r) => INITS[r.init] || r.init },
         { key: "architecture", label: "Shape", opt: true, value: (r) => r.architecture, cell: (r) => link(r.architecture) },
         { key: "params", label: "Parameters", num: true, opt: true, value: (r) => r.params, cell: (_, v) => count(v) },
         { key: "loss", label: "Loss", sort: false, opt: true, value: () => null, mark: (r) => sparks.mark(r.id), cell: (r) => sparks.draw(r.id, `Loss of ${r.name || r.id}`) },

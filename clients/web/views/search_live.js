@@ -22,7 +22,7 @@ function thin(rows) {
 export function logRow(removal) {
     const lowest = removal.min_score ? removal.min_score[removal.type] : null;
     return h("tr", {}, num(whole(removal.ordinal), removal.ordinal), num(count(removal.tokens), removal.tokens),
-        h("td", {}, h("span", { class: "swatch", vars: { "--swatch": `var(--${removal.type})` } }), removal.type),
+        h("td", { class: "when" }, h("span", { class: "swatch", vars: { "--swatch": `var(--${removal.type})` } }), removal.type),
         h("td", {}, removal.layer === -1 ? "every" : String(removal.layer)),
         h("td", { class: "index", data: { value: removal.index.join(" ") } }, widths(removal.index.slice(0, 12)) + (removal.index.length > 12 ? ", …" : "")),
         num(score(lowest), lowest), num(score(removal.runner_up), removal.runner_up), num(whole(removal.params), removal.params));
