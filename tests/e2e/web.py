@@ -268,7 +268,7 @@ def steer(p):
 def look_around(p, search, item, run, comparison, exported):
     """Every view with real data: fit for everybody, and nothing wider than its window."""
     views = {"searches": "#/searches", "new": "#/searches/new", "search": f"#/searches/{search['id']}", "machine": f"#/searches/{search['id']}?tab=machine",
-             "shapes": f"#/searches/{search['id']}?tab=shapes", "settings": f"#/searches/{search['id']}?tab=settings", "runs": "#/runs", "run": f"#/runs/{run}",
+             "shapes": f"#/searches/{search['id']}?tab=shapes", "scores": f"#/searches/{search['id']}?tab=scores", "settings": f"#/searches/{search['id']}?tab=settings", "runs": "#/runs", "run": f"#/runs/{run}",
              "architecture": f"#/architectures/{item['architecture']}", "compare": f"#/compare?ids=arch_1,{item['architecture']}&human=1",
              "comparisons": "#/comparisons", "comparison": f"#/comparisons/{comparison}", "pareto": "#/pareto", "exports": "#/exports", "export": f"#/exports/{exported}", "fork": f"#/searches/new?fork={search['id']}", "datasets": "#/datasets", "queue": "#/queue"}
     bad = {}
@@ -292,7 +292,7 @@ def look_around(p, search, item, run, comparison, exported):
         if found or p.b.js("return Boolean(document.querySelector('div.problem'))"):
             bad[name] = found or p.b.text("div.problem")
     assert not bad, bad
-    print(f"looked at {len(views)} views, axe-core: {'yes' if access.AXE else 'not found, names only'}")
+    print(f"looked at {len(views)} views, axe-core: {'yes' if access.AXE else 'not found; names and contrast only'}")
     p.ok()
 
 

@@ -150,6 +150,18 @@ def metrics(w, q, b, i):
     return 200, {"series": [{"key": k, "points": known.get(k, [])} for k in q["keys"].split(",")]}
 
 
+def explain(w, q, b, i):
+    n = len(w.searches[i]["source_shape"]["layers"])
+    spread = [[m * 1e-5 * (1 + l) for m in (0.5, 1, 2, 3, 5, 9, 20)] for l in range(n)]
+    return 200, {"items": [{"ordinal": k, "ratio": k / 400, "influence": [0.1 / (1 + l) for l in range(n)], "quantiles": [0, 0.1, 0.25, 0.5, 0.75, 0.9, 1], "heads": spread, "ffn": spread, "stem": spread[0]}
+                           for k in (100, 200) if k <= w.searches[i]["removals"]], "next_page_token": None}
+
+
+def stability(w, q, b, i):
+    agreement = {"units": 18, "survive": [9, 8], "overlap": 0.75, "chance": 0.5, "rank_correlation": 0.31}
+    return 200, {"ordinals": [100, 90], "heads": agreement, "ffn": agreement, "stem": {**agreement, "rank_correlation": None}}
+
+
 def architecture(w, q, b, i):
     n = int(i[5:]) if i[5:].isdigit() else 0
     search = f"srch_{n // 100000}"
@@ -231,6 +243,7 @@ ROUTES = [
     ("GET", "/v1/models", listing(lambda w: w.models)), ("GET", "/v1/jobs", listing(jobs)), ("GET", "/v1/workers", listing(lambda w: WORKERS)),
     ("GET", r"/v1/searches/(\w+)", one("searches")), ("GET", r"/v1/runs/(\w+)", one("runs")), ("GET", r"/v1/comparisons/(\w+)", one("comparisons")),
     ("GET", r"/v1/searches/(\w+)/trajectory", trajectory), ("GET", r"/v1/searches/(\w+)/shapes", shapes),
+    ("GET", r"/v1/searches/(\w+)/explain", explain), ("GET", r"/v1/searches/(\w+)/stability", stability),
     ("GET", r"/v1/(?:searches|runs)/(\w+)/metrics", metrics), ("GET", r"/v1/architectures/(\w+)", architecture),
     ("POST", "/v1/searches", new_search), ("POST", "/v1/runs", new_run), ("POST", "/v1/comparisons", new_comparison),
     ("POST", r"/v1/(searches|runs|comparisons|exports|evaluations)/(\w+)/(cancel|pause|resume)", act), ("POST", r"/v1/searches/(\w+)/fork", lambda w, q, b, i: fork(w, q, b, i)),

@@ -1,6 +1,6 @@
 /*
- * One search: its state on top, and three ways to look at it below (?tab=): live, the
- * shape time machine, and the shapes at round ratios.
+ * One search: its state on top, and ways to look at it below (?tab=): live, the shape
+ * time machine, the shapes at round ratios, the scores behind them, and what was asked for.
  */
 import { h, fill, say } from "../dom.js";
 import { liveItem, eta } from "../live.js";
@@ -8,8 +8,8 @@ import { Trajectory } from "../trajectory.js";
 import { badge, heading, link, stat, verbButtons, forkLink, problemBox, notifyProblem, ACTIVE } from "../common.js";
 import { count, percent, duration, fixed, whole } from "../format.js";
 
-const TABS = [["live", "Live"], ["machine", "Time machine"], ["shapes", "Shapes"], ["settings", "Settings"]];
-const PANES = { live: "./search_live.js", machine: "./search_machine.js", shapes: "./search_shapes.js", settings: "./search_settings.js" };
+const TABS = [["live", "Live"], ["machine", "Time machine"], ["shapes", "Shapes"], ["scores", "Scores"], ["settings", "Settings"]];
+const PANES = { live: "./search_live.js", machine: "./search_machine.js", shapes: "./search_shapes.js", scores: "./search_scores.js", settings: "./search_settings.js" };
 
 /* The head of the page, kept current. */
 function summary(item, changed) {

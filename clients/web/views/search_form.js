@@ -53,16 +53,17 @@ const recipeFields = () => h("div", { class: "grid" },
     labelled("Warm-up steps", number("lr_warmup", 20, "/recipe/warmup_steps", { min: 0, step: 1 })));
 
 const CRITERIA = [["param_first", "mean |w·g| (EfficientLLM)"], ["vectorize", "vectorize"], ["param_second", "w²·g²"], ["param_mix", "param_mix"], ["fisher", "Fisher"],
-    ["magnitude_l1", "|w|"], ["magnitude_l2", "w²"], ["wanda_sp", "Wanda-sp"], ["flap", "FLAP"], ["minitron", "Minitron"], ["saap", "SAAP"], ["obs", "OBS"], ["random", "random"]];
+    ["magnitude_l1", "|w|"], ["magnitude_l2", "w²"], ["wanda_sp", "Wanda-sp"], ["flap", "FLAP"], ["minitron", "Minitron"], ["saap", "SAAP"], ["obs", "OBS"], ["bypass", "Bypass"], ["random", "random"]];
 
 const moreFields = () => h("details", { class: "more" }, h("summary", {}, "More"), h("div", { class: "grid" },
     labelled("Score of a unit", select(CRITERIA, "param_first", { name: "criterion", data: { pointer: "/criterion" } })),
-    labelled("After a removal", select([["none", "train on"], ["obs", "correct the neighbours (OBS)"]], "none", { name: "update", data: { pointer: "/update" } })),
+    labelled("After a removal", select([["none", "train on"], ["obs", "correct the neighbours (OBS)"], ["bias", "make up by biases (FLAP)"]], "none", { name: "update", data: { pointer: "/update" } })),
     labelled("Heads go", select([["kv_group", "with their KV head"], ["query", "query head by query head"]], "kv_group", { name: "head_unit", data: { pointer: "/space/head_unit" } })),
     labelled("Fewest KV heads", number("floor_heads", "", "/space/floors/heads", { min: 1, step: 1 }), "In every layer; empty: one."),
     labelled("Fewest FFN channels", number("floor_ffn", "", "/space/floors/ffn", { min: 1, step: 1 }), "Empty: an eighth."),
     labelled("Smallest hidden size", number("floor_stem", "", "/space/floors/stem", { min: 1, step: 1 }), "Empty: an eighth."),
     labelled("Layers left alone", text("frozen", "", "/space/frozen_layers"), "By number from 0, by commas."),
+    labelled("Tokens after the pruning", text("recover", "", "/recover /recover/tokens"), "Training on, so that what is left recovers; empty: none."),
     labelled("Steps between validations", number("validate", 100, "/validation /validation/every_steps", { min: 1, step: 1 })),
     labelled("Backend", select([["cpu", "CPU"], ["cuda", "GPU"], ["ref", "Reference, slow"]], "cpu", { name: "backend", data: { pointer: "/backend" } }))));
 
@@ -114,6 +115,7 @@ export function bodyOf(form, base = {}) {
         validation: { ...base.validation, every_steps: amount(form, "validate") },
         schedule: { ...base.schedule, warmup_steps: amount(form, "warmup"), steps_per_unit: amount(form, "unit"), channels_per_unit: amount(form, "channels") },
         stop: { [kind]: kind === "ratio" ? sent(Number(stop), stop) : sent(readCount(stop), stop) },
+        ...(value(form, "recover").trim() ? { recover: { ...base.recover, tokens: sent(readCount(value(form, "recover")), value(form, "recover")) } } : base.recover ? { recover: { tokens: 0 } } : {}),
         snapshots: { ...base.snapshots, ratios: numbers(value(form, "ratios")) },
         recipe: { batch_size: amount(form, "batch"), sequence_length: amount(form, "seq_length"), learning_rate: amount(form, "lr"), warmup_steps: amount(form, "lr_warmup") },
         seed: amount(form, "seed"),
@@ -135,7 +137,7 @@ export function fillForm(form, search) {
     const known = { name: `${search.name.slice(0, 180)}, again`, dataset: search.dataset, stop_kind: kind, stop_value: stop[kind], ratios: search.snapshots && search.snapshots.ratios, seed: search.seed,
         scope: space.scope, head_unit: space.head_unit, frozen: space.frozen_layers, warmup: schedule.warmup_steps, unit: schedule.steps_per_unit, channels: schedule.channels_per_unit,
         batch: recipe.batch_size, seq_length: recipe.sequence_length, lr: recipe.learning_rate, lr_warmup: recipe.warmup_steps, criterion: search.criterion && search.criterion.name,
-        update: search.update, validate: search.validation && search.validation.every_steps, backend: search.backend };
+        update: search.update, validate: search.validation && search.validation.every_steps, backend: search.backend, recover: search.recover && search.recover.tokens };
     for (const [name, v] of Object.entries(known)) put(form, name, v);
     for (const t of TYPES) {
         if (space.types) form.elements[`type_${t}`].checked = space.types.includes(t);

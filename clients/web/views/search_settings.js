@@ -4,7 +4,7 @@
 import { h, fill } from "../dom.js";
 import { section, copyButton } from "../common.js";
 
-const SHOWN = ["name", "dataset", "source", "space", "criterion", "update", "schedule", "stop", "snapshots", "recipe", "seed", "threads", "backend", "validation"];
+const SHOWN = ["name", "dataset", "source", "space", "criterion", "update", "schedule", "stop", "recover", "snapshots", "recipe", "seed", "threads", "backend", "validation"];
 
 export async function pane(body, { item }) {
     const spec = Object.fromEntries(SHOWN.filter((k) => item[k] !== undefined).map((k) => [k, item[k]]));
