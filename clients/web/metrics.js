@@ -3,7 +3,7 @@
  */
 import { count, bytes, fixed, percent, score } from "./format.js";
 
-const FIRST = ["acc_norm", "acc", "word_perplexity", "perplexity", "bits_per_byte", "decode_tokens_per_second"];
+const FIRST = ["acc_norm", "acc", "bits_per_byte", "perplexity", "word_perplexity", "decode_tokens_per_second"];
 const NAMES = { acc: "Accuracy", acc_norm: "Accuracy, normalised", perplexity: "Perplexity", word_perplexity: "Perplexity a word", byte_perplexity: "Perplexity a byte", token_perplexity: "Perplexity a token",
     document_perplexity: "Perplexity, documents alike", bits_per_byte: "Bits a byte", prefill_tokens_per_second: "Tokens/s read", decode_tokens_per_second: "Tokens/s written",
     time_to_first_token_ms: "Time to the first token", ms_per_token: "Time a token", prompt_tokens: "Tokens of the prompt", generate_tokens: "Tokens written",

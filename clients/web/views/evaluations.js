@@ -7,7 +7,7 @@ import { Table } from "../table.js";
 import { liveList } from "../live.js";
 import { badge, heading, num, offerButton, section, sheet, verbButtons, named, created, STATES } from "../common.js";
 import { askEvaluation, subjectLink } from "../subjects.js";
-import { headline, scoreText } from "../metrics.js";
+import { headline, metricName, scoreText } from "../metrics.js";
 
 const tasksOf = (e) => (e.tasks || e.results || []).map((t) => t.name || t.task || t.form);
 const MOST = 40; /* evaluations that the table of scores reads */
@@ -38,9 +38,10 @@ export function scoreTable(evaluations) {
 function scores(evaluations) {
     const { tasks, rows } = scoreTable(evaluations);
     if (!tasks.length) return null;
-    return section("Scores side by side", sheet("Scores side by side", ["Of", ...tasks.map((t) => `#${t}`)], rows.map(({ e, scores: found }) =>
-        h("tr", {}, h("th", { scope: "row" }, subjectLink(e)), tasks.map((t) => num(scoreText(found.get(t)), found.has(t) ? found.get(t).value : null))))),
-    h("p", { class: "hint" }, "The newest of each: normalised accuracy where there is one, ± its standard error."));
+    const named_by = (task) => { const { scores: found } = rows.find((r) => r.scores.get(task)) || {}; return found ? `${task}: ${metricName(found.get(task).key).toLowerCase()}` : task; };
+    return section("Scores side by side", sheet("Scores side by side", ["Of", ...tasks.map((t) => `#${named_by(t)}`)], rows.map(({ e, scores: found }) =>
+        h("tr", {}, h("th", { scope: "row" }, subjectLink(e)), tasks.map((t) => num(scoreText(found.get(t)), found.get(t) ? found.get(t).value : null))))),
+    h("p", { class: "hint" }, "The newest of each, ± its standard error."));
 }
 
 export async function show(page, { place, signal, pulse }) {

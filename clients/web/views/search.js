@@ -65,6 +65,7 @@ function tabs(current, choose) {
     return { list, mark: (key) => buttons.forEach((b, i) => {
         b.setAttribute("aria-selected", String(TABS[i][0] === key));
         b.tabIndex = TABS[i][0] === key ? 0 : -1;
+        if (b.tabIndex === 0) list.scrollLeft = b.offsetLeft - list.offsetLeft - 40;
     }) };
 }
 

@@ -37,13 +37,13 @@ function layerTable(note) {
 
 async function agreement(item, signal) {
     if (!await offers("GET", "/v1/searches/{id}/stability")) return null;
-    const { items } = await all("/v1/searches", {}, signal, 200), others = items.filter((s) => s.id !== item.id && s.params_source === item.params_source && s.removals);
+    const { items } = await all("/v1/searches", {}, signal, 200), others = items.filter((s) => s.id !== item.id && s.params_source === item.params_source && s.removals).sort((a, b) => b.ratio - a.ratio);
     if (!others.length) return section("Agreement", h("p", { class: "hint" }, "With another search from the same source, for instance a fork with another seed, this shows whether both removed the same units."));
-    const box = h("div", { role: "status" }), ratio = h("input", { type: "number", id: "agree_at", min: 1, max: 99, value: 30 });
+    const box = h("div", { role: "status" }), ratio = h("input", { type: "number", id: "agree_at", min: 1, max: 99, value: Math.max(1, Math.floor(100 * Math.min(0.5, item.ratio, others[0].ratio))) });
     const draw = async () => {
         try {
             const told = await get(`/v1/searches/${item.id}/stability`, { against: against.value, ratio: String(ratio.value / 100) }, signal);
-            fill(box, sheet("Agreement of two searches", ["Type", "#Units", "#Left in both searches", "#Overlap", "#By chance", "#Rank correlation"], TYPES.filter((t) => told[t]).map((t) => {
+            fill(box, sheet("Agreement of two searches", ["Type", "#Units", "#Left in each", "#Overlap", "#By chance", "#Rank correlation"], TYPES.filter((t) => told[t]).map((t) => {
                 const a = told[t];
                 return h("tr", {}, h("th", { scope: "row" }, TYPE_NAMES[t]), num(whole(a.units), a.units), num((a.survive || []).map(whole).join(" and ")), num(percent(a.overlap), a.overlap), num(percent(a.chance), a.chance), num(fixed(a.rank_correlation, 3), a.rank_correlation ?? null));
             })));
@@ -63,8 +63,9 @@ export async function pane(body, { item, place, signal }) {
         return {};
     }
     const box = h("div"), wanted = items.findIndex((n) => String(n.ordinal) === place.get("note"));
-    const draw = (i) => { place.set("note", i === items.length - 1 ? "" : items[i].ordinal); fill(box, layerTable(items[i])); };
-    const first = wanted >= 0 ? wanted : items.length - 1;
+    const draw = (i) => { place.set("note", i === first ? "" : items[i].ordinal); fill(box, layerTable(items[i])); };
+    const scored = items.findLastIndex((note) => (note.ffn || []).length || (note.heads || []).length); /* at the very end nothing is scored any more */
+    const first = wanted >= 0 ? wanted : scored >= 0 ? scored : items.length - 1;
     const choice = select(items.map((n, i) => [i, `${percent(n.ratio)} removed, after ${whole(n.ordinal)}`]), first, { id: "note", on: { change: (e) => draw(Number(e.target.value)) } });
     draw(first);
     fill(body, section("Scores by layer", h("div", { class: "controls" }, h("label", { for: "note" }, "Snapshot"), choice), box,
