@@ -7,7 +7,7 @@
 #include "search/base/log.h"
 #include "trainer/data/tokenizer.h"
 #include "trainer/formats/file.h"
-#include "trainer/formats/hf_config.h"
+#include "search/hf_config.h"
 #include "trainer/formats/safetensors.h"
 
 static size_t largest_slot(const struct layout *layout)

@@ -36,6 +36,7 @@ const char *status_name(enum status status)
     case E_INPUT:    return "input";
     case E_MISSING:  return "missing";
     case E_CONFLICT: return "conflict";
+    case E_STALE:    return "stale";
     case E_LIMIT:    return "limit";
     case E_BUSY:     return "busy";
     case E_CANCELLED: return "cancelled";

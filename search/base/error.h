@@ -28,6 +28,7 @@ enum status {
     E_INPUT,    /* the caller's data is wrong; trying again will not help */
     E_MISSING,  /* the thing named does not exist */
     E_CONFLICT, /* it exists already, or somebody else changed it first */
+    E_STALE,    /* it is no longer what the caller saw and builds on */
     E_LIMIT,    /* more than we agreed to hold: a body, a queue, a quota */
     E_BUSY,     /* not now; the same call may succeed later */
     E_CANCELLED, /* somebody asked us to stop, and we did */

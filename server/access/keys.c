@@ -7,7 +7,8 @@
 /*
  * A POST with an Idempotency-Key is done once. Its reply is stored before it goes out, so a
  * client that did not get it may send the request again and gets the same one.
- * Replies of 500 and above are not stored: the next try is a new one.
+ * Replies of 500 and above are not stored: the next try is a new one, unless something was made:
+ * where it is was stored with it (create.c), and the next try shows it as it is then.
  */
 enum { KEY_MAX = 255, REPLY_MAX = 256 * 1024 };
 
@@ -16,7 +17,8 @@ static const char begin_sql[] = "select verdict, status, content_type, location,
 static const char store_sql[] =
     "update idempotency_key set status = $3, content_type = $4, location = $5, body = $6"
     " where who = $1 and key = $2";
-static const char forget_sql[] = "delete from idempotency_key where who = $1 and key = $2";
+static const char forget_sql[] =
+    "delete from idempotency_key where who = $1 and key = $2 and made is null";
 
 struct key {
     struct request *req;
@@ -65,6 +67,10 @@ static void on_begun(struct pg_query *query, PGresult *rows, const struct error 
         http_gate_pass(req);
     } else if (!strcmp(verdict, "done")) {
         give_again(req, rows);
+    } else if (!strcmp(verdict, "made")) {
+        reply_header(req, "Location", pg_text(rows, 0, 3));
+        reply_header(req, "Idempotency-Replayed", "true");
+        http_gate_show(req, request_strdup(req, pg_text(rows, 0, 3)), 201);
     } else if (!strcmp(verdict, "differs")) {
         reply_problem(req, 422, "idempotency",
                       "this Idempotency-Key was used for another request; take a new one");

@@ -1,11 +1,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "search/base/field.h"
 #include "search/base/log.h"
 #include "server/access/access.h"
 #include "server/api/ask.h"
-#include "server/api/page.h"
+#include "server/api/create.h"
+#include "server/api/listing.h"
 #include "server/http/auth.h"
 #include "server/pg/pg_listen.h"
 #include "server/pg/pg_pool.h"
@@ -154,9 +154,12 @@ void tokens_close(struct app *app, void (*closed)(void *data), void *data)
     "'tok_' || token_id as id, name, scope, created_by, created_at, expires_at, revoked_at, "      \
     "last_used_at"
 
-static const char list_tokens[] =
-    "select token_id as _key, " COLUMNS " from token where token_id > $1"
-    " order by token_id limit $2";
+static const char *const token_scopes[] = { "read", "write", "admin", NULL };
+static struct listing list = { .columns = COLUMNS,
+                               .from = "token",
+                               .key = "token_id",
+                               .oldest_first = true,
+                               .filters = { { "scope", "scope = @", .words = token_scopes } } };
 static const char select_token[] = "select " COLUMNS " from token where token_id = $1";
 static const char insert_token[] = "insert into token (name, scope, sha256, created_by, expires_at)"
                                    " values ($1, $2, $3, $4, now() + $5::float8 * interval '1 day')"
@@ -164,7 +167,7 @@ static const char insert_token[] = "insert into token (name, scope, sha256, crea
 static const char revoke_token[] = "update token set revoked_at = coalesce(revoked_at, now()) "
                                    "where token_id = $1 returning token_id";
 
-static void token_list(struct request *req) { page_send(page_new(req, list_tokens, "0")); }
+static void token_list(struct request *req) { listing_send(req, &list); }
 
 static void token_get(struct request *req)
 {
@@ -173,32 +176,50 @@ static void token_get(struct request *req)
     ask_send(ask);
 }
 
-static void token_create(struct request *req)
+struct new_token {
+    const char *name;
+    int scope;
+    double days;
+};
+
+static enum status read_new(struct new_token *new, struct field *body)
 {
-    static const char *const scopes[] = { "read", "write", "admin", NULL };
-    struct error err = { 0 };
-    struct field body;
-    json_t *json = request_json(req, &err);
-    if (json) field_root(&body, json, &err);
-    const char *name = json ? field_string(&body, "name", 60) : NULL;
-    int scope = json ? field_choice_or(&body, "scope", scopes, 0) : 0;
-    double days = json ? field_double_or(&body, "expires_in_days", 0, 36500, 0) : 0;
-    if (!json || field_end(&body)) {
-        reply_error(req, &err);
-        return;
-    }
+    new->name = field_string(body, "name", 60);
+    if (new->name && !*new->name) field_fail(body, "name", "must not be empty");
+    new->scope = field_choice_or(body, "scope", token_scopes, 0);
+    new->days = field_double_or(body, "expires_in_days", 0, 36500, 0);
+    return field_end(body);
+}
+
+static void insert(struct request *req, const struct new_token *new)
+{
     char *text = request_alloc(req, AUTH_TOKEN, 1), *hash = request_alloc(req, HASH_HEX, 1);
     auth_new_token(text);
     hash_hex(text, strlen(text), hash);
     struct ask *ask = ask_new(req, insert_token, ask_one);
     ask->status = 201;
-    ask_text(ask, name);
-    ask_text(ask, scopes[scope]);
+    ask_text(ask, new->name);
+    ask_text(ask, token_scopes[new->scope]);
     ask_text(ask, hash);
     ask_text(ask, req->who->id);
-    ask_text(ask, days > 0 ? request_printf(req, "%.17g", days) : NULL);
+    ask_text(ask, new->days > 0 ? request_printf(req, "%.17g", new->days) : NULL);
     ask_text(ask, text);
     ask_send(ask);
+}
+
+static void token_create(struct request *req)
+{
+    struct error err;
+    struct field body;
+    struct new_token new;
+    bool dry_run;
+    if (!create_dry_run(req, &dry_run) || !create_body(req, &body, &err)) return;
+    if (read_new(&new, &body))
+        reply_invalid(req, &err);
+    else if (dry_run)
+        reply_json(req, 200, "{\"dry_run\":true}");
+    else
+        insert(req, &new);
 }
 
 static void revoked(struct ask *ask, const PGresult *rows)

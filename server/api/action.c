@@ -1,5 +1,7 @@
 #include "server/api/action.h"
 
+#include <string.h>
+
 static void asked(struct ask *ask, const PGresult *rows)
 {
     const struct action *action = ask->data;
@@ -12,6 +14,28 @@ static void asked(struct ask *ask, const PGresult *rows)
     ask_send(next);
 }
 
+const char *action_seen(struct request *req)
+{
+    static const char fine[] = "abcdefghijklmnopqrstuvwxyz0123456789.*";
+    const char *text = request_header(req, "If-Match");
+    if (!text) return NULL;
+    char *list = request_alloc(req, strlen(text) + 3, 1);
+    size_t n = 0;
+    list[n++] = '{';
+    for (; *text; text += strcspn(text, ","), text += *text == ',') {
+        text += strspn(text, " \t");
+        if (!strncmp(text, "W/", 2)) text += 2;
+        text += *text == '"';
+        size_t len = strspn(text, fine);
+        if (!len) continue;
+        if (n > 1) list[n++] = ',';
+        memcpy(list + n, text, len);
+        n += len;
+    }
+    list[n] = '}';
+    return list;
+}
+
 void action_send(struct request *req, const struct action *action, const char *wish)
 {
     struct ask *ask = ask_new(req, action->ask, asked);
@@ -20,5 +44,6 @@ void action_send(struct request *req, const struct action *action, const char *w
     ask->data = copy;
     ask_id(ask, action->prefix, action->what, request_param(req, "id"));
     ask_text(ask, wish);
+    if (strstr(action->ask, "$3")) ask_text(ask, action_seen(req));
     ask_send(ask);
 }

@@ -10,9 +10,14 @@
  */
 struct action {
     const char *prefix, *what;
-    const char *ask;    /* "select job_ask(job_id, $2) from search where search_id = $1" */
+    const char *ask;    /* "select job_ask_seen(job_id, $2, $3) from search where search_id = $1";
+                           $3: the versions of If-Match, if the statement has it */
     const char *select; /* the resource by its number as $1 */
 };
+
+/* If-Match as an array of the tags in it, for SQL; NULL when there is none. What cannot be a tag of
+ * ours is left out: it matches nothing. */
+const char *action_seen(struct request *req);
 
 void action_send(struct request *req, const struct action *action, const char *wish);
 

@@ -7,10 +7,11 @@
 /*
  * One architecture seen otherwise: /config in the words of others, /diff beside another one.
  */
-static const char select_one[] = "select s.source_shape, s.options, " REPLAY_COUNTS(
+static const char select_one[] = "select " REPLAY_SOURCE ", " REPLAY_OPTIONS ", " REPLAY_COUNTS(
     "a.search_id", "0",
-    "a.ordinal") ", a.shape_hash, s.context, a.architecture_id from architecture a join search s "
-                 "using (search_id)"
+    "a.ordinal") ", a.shape_hash, coalesce(s.context, a.context), a.architecture_id from "
+                 "architecture a"
+                 " left join search s using (search_id)"
                  " where a.architecture_id in ($1, $2) order by a.architecture_id <> $1";
 
 enum { SOURCE, OPTIONS, COUNTS, HASH, CONTEXT, ID };

@@ -11,15 +11,22 @@
  */
 
 /* The columns that lists, items of /shapes and single architectures share, of architecture a
- * and search s. */
+ * and search s (all null for one that was brought in). */
 #define ARCHITECTURE_COLUMNS                                                                       \
     "a.ordinal, a.step, a.tokens, a.ratio, a.type, a.params as \"totals.params\","                 \
     " a.params_non_embedding as \"totals.params_non_embedding\","                                  \
     " a.flops_per_token as \"totals.flops_per_token\","                                            \
-    " a.kv_bytes_per_token as \"totals.kv_bytes_per_token\", s.context as \"totals.context\","     \
+    " a.kv_bytes_per_token as \"totals.kv_bytes_per_token\","                                      \
+    " coalesce(s.context, a.context) as \"totals.context\","                                       \
     " a.shape_hash, case when a.snapshot is null then 'none' else 'snapshot' end as weights"
 
+#define ARCHITECTURE_LISTED                                                                        \
+    "'arch_' || a.architecture_id as id, a.name, 'srch_' || a.search_id as "                       \
+    "search, " ARCHITECTURE_COLUMNS
+
 struct request;
+void architecture_list(struct request *req);
+void architecture_create(struct request *req); /* import */
 void architecture_config(struct request *req); /* /config?format= */
 void architecture_diff(struct request *req);   /* /diff?against= */
 

@@ -1,6 +1,7 @@
 #include <string.h>
 #include "server/api/api.h"
-#include "server/api/page.h"
+#include "server/api/ask.h"
+#include "server/api/listing.h"
 #include "server/app.h"
 #include "server/http/beneath.h"
 
@@ -11,12 +12,18 @@
  */
 #define COLUMNS                                                                                    \
     "'art_' || a.artifact_id as id, a.subject as resource, a.name, a.bytes, a.sha256,"                      \
-    " 'job_' || a.job_id as job, a.created_at from artifact a"
+    " 'job_' || a.job_id as job, a.created_at"
 
-static const char select_artifact[] = "select " COLUMNS " where a.artifact_id = $1";
-static const char list_artifacts[] =
-    "select a.artifact_id as _key, " COLUMNS " where a.artifact_id > $1"
-    " and ($3::text is null or a.subject = $3) order by a.artifact_id limit $2";
+static const char select_artifact[] = "select " COLUMNS " from artifact a where a.artifact_id = $1";
+static struct listing artifacts = {
+    .columns = COLUMNS,
+    .from = "artifact a",
+    .key = "a.artifact_id",
+    .oldest_first = true,
+    .filters = { { "resource", "a.subject = @" },
+                 { "job", "a.job_id = @::bigint", .prefix = "job" },
+                 { "name", "a.name = @" } },
+};
 static const char select_place[] =
     "select 'job_' || a.job_id || '/' || a.path, a.name from artifact a where a.artifact_id = $1";
 
@@ -27,12 +34,7 @@ static void artifact_get(struct request *req)
     ask_send(ask);
 }
 
-static void artifact_list(struct request *req)
-{
-    struct ask *ask = page_new(req, list_artifacts, "0");
-    ask_text(ask, request_query(req, "resource"));
-    page_send(ask);
-}
+static void artifact_list(struct request *req) { listing_send(req, &artifacts); }
 
 static void got_place(struct ask *ask, const PGresult *rows)
 {

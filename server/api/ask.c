@@ -84,14 +84,24 @@ void ask_state(struct ask *ask)
     ask_text(ask, state);
 }
 
-void ask_send(struct ask *ask)
+/* False when it replied. */
+static bool may_send(struct ask *ask)
 {
     if (ask->err.status)
         reply_error(ask->req, &ask->err);
     else if (ask->missing)
         reply_missing(ask->req, ask->what, ask->id);
-    else
-        request_send(ask->req, &ask->query);
+    return !ask->err.status && !ask->missing;
+}
+
+void ask_send(struct ask *ask)
+{
+    if (may_send(ask)) request_send(ask->req, &ask->query);
+}
+
+void ask_send_slow(struct ask *ask)
+{
+    if (may_send(ask)) request_send_slow(ask->req, &ask->query);
 }
 
 void ask_one(struct ask *ask, const PGresult *rows)
@@ -102,6 +112,10 @@ void ask_one(struct ask *ask, const PGresult *rows)
     }
     struct buf out;
     struct emit e;
+    int etag = PQfnumber(rows, "_etag");
+    if (etag >= 0)
+        reply_header(ask->req, "ETag",
+                     request_printf(ask->req, "W/\"%s\"", pg_text(rows, 0, etag)));
     buf_init(&out, REPLY_MAX);
     emit_init(&e, &out);
     rows_object(&e, rows, 0);

@@ -48,8 +48,10 @@ void ask_filter_id(struct ask *ask, const char *prefix, const char *name);
 void ask_state(struct ask *ask);
 
 void ask_send(struct ask *ask);
+void ask_send_slow(struct ask *ask); /* to app->slow: it may take its time */
 
-/* The first row as an object, or 404. */
+/* The first row as an object, or 404. Column _etag, if there is one, becomes the ETag: a weak one,
+ * for it names what people decide by (the state) and stays the same while numbers move. */
 void ask_one(struct ask *ask, const PGresult *rows);
 
 /* "srch_3" -> "3", or NULL. */

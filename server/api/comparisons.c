@@ -4,7 +4,7 @@
 #include "server/api/create.h"
 #include "server/api/estimate.h"
 #include "server/api/origin.h"
-#include "server/api/page.h"
+#include "server/api/listing.h"
 #include "server/api/report.h"
 #include "server/api/runs.h"
 
@@ -21,7 +21,7 @@
  * spent by then. Differences are of final validation loss, seed by seed.
  */
 #define COLUMNS                                                                                    \
-    "'cmp_' || c.comparison_id as id, c.name, c.state,"                                            \
+    "'cmp_' || c.comparison_id as id, c.name, c.state, c.state::text as _etag,"                    \
     " 'arch_' || c.architecture_id as architecture, 'srch_' || a.search_id as search,"             \
     " 'data_' || c.dataset_id as dataset, c.budget_rule, c.budget_tokens as \"budget.tokens\","    \
     " c.created_at, c.finished_at"
@@ -39,14 +39,18 @@
     "   where m.comparison_id = c.comparison_id) as arms,"                                         \
     " comparison_differences(c.comparison_id) as differences, c.spec -> 'recipe' as recipe"
 
-#define FROM " from comparison c join architecture a using (architecture_id)"
+#define FROM "comparison c join architecture a using (architecture_id)"
 
-static const char select_comparison[] = "select " COLUMNS PARTS FROM " where c.comparison_id = $1";
-static const char list_comparisons[] =
-    "select c.comparison_id as _key, " COLUMNS FROM " where c.comparison_id < $1"
-    " and ($3::job_state is null or c.state = $3) and ($4::bigint is null or c.architecture_id = "
-    "$4)"
-    " and ($5::bigint is null or a.search_id = $5) order by c.comparison_id desc limit $2";
+static const char select_comparison[] =
+    "select " COLUMNS PARTS " from " FROM " where c.comparison_id = $1";
+static struct listing comparisons = {
+    .columns = COLUMNS,
+    .from = FROM,
+    .key = "c.comparison_id",
+    .filters = { { "state", "c.state = @::job_state", .words = job_states },
+                 { "architecture", "c.architecture_id = @::bigint", .prefix = "arch" },
+                 { "search", "a.search_id = @::bigint", .prefix = "srch" } },
+};
 
 static const struct creation creation = {
     .create = "select comparison_create($1::jsonb)",
@@ -59,7 +63,8 @@ static const struct action action = {
     .prefix = "cmp",
     .what = "comparison",
     .select = select_comparison,
-    .ask = "select comparison_ask(comparison_id, $2) from comparison where comparison_id = $1",
+    .ask = "select comparison_ask_seen(comparison_id, $2, $3::text[]) from comparison"
+           " where comparison_id = $1",
 };
 
 static const char *const arms[] = { "inherit", "reinit", "human", NULL };
@@ -185,7 +190,7 @@ static enum status prepare(struct brief *b, struct field *body, struct error *er
 {
     struct human human;
     const struct origin *o = &b->origin;
-    TRY(recipe_inherit(&b->training.recipe, o->recipe, strlen(o->recipe), err));
+    if (o->recipe) TRY(recipe_inherit(&b->training.recipe, o->recipe, strlen(o->recipe), err));
     TRY(read_body(b, body));
     if (!b->arm[HUMAN]) return OK;
     TRY(human_shape(&o->replay.source, shape_params(&o->replay.shape), &human, err));
@@ -254,14 +259,7 @@ static void comparison_get(struct request *req)
     ask_send(ask);
 }
 
-static void comparison_list(struct request *req)
-{
-    struct ask *ask = page_new(req, list_comparisons, PAGE_NEWEST);
-    ask_state(ask);
-    ask_filter_id(ask, "arch", "architecture");
-    ask_filter_id(ask, "srch", "search");
-    page_send(ask);
-}
+static void comparison_list(struct request *req) { listing_send(req, &comparisons); }
 
 static void comparison_cancel(struct request *req) { action_send(req, &action, "cancel"); }
 static void comparison_pause(struct request *req) { action_send(req, &action, "pause"); }

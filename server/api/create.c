@@ -72,6 +72,40 @@ int create_threads(const struct request *req)
     return config->threads > 0 ? config->threads : share > 0 ? share : 1;
 }
 
+/* ---- making -------------------------------------------------------------------------------- */
+
+/* The statement that makes it and, in the same transaction, says so beside the request's key. */
+static const char *once(const char *create)
+{
+    enum { MOST = 64 };
+    static struct {
+        const char *create;
+        char *sql;
+    } known[MOST];
+    int i = 0;
+    while (i < MOST && known[i].create && known[i].create != create) i++;
+    if (i == MOST) abort();
+    if (!known[i].create) {
+        struct buf sql;
+        size_t len;
+        buf_init(&sql, CREATE_BYTES);
+        buf_printf(&sql, "select idempotency_made((%s), $2, $3, $4)", create);
+        known[i].create = create;
+        known[i].sql = buf_detach(&sql, &len);
+    }
+    return known[i].sql;
+}
+
+void create_once(struct ask *ask, const struct creation *creation)
+{
+    struct request *req = ask->req;
+    const char *key = req->route->no_key ? NULL : request_header(req, "Idempotency-Key");
+    ask->query.sql = once(creation->create);
+    ask_text(ask, request_printf(req, "%s/%s_", creation->path, creation->prefix));
+    ask_text(ask, req->who->id);
+    ask_text(ask, key);
+}
+
 static void got_resource(struct ask *ask, const PGresult *rows)
 {
     const struct creation *creation = ask->data;
@@ -107,5 +141,6 @@ void create_send(struct request *req, const struct creation *creation, struct bu
     ask->data = copy;
     ask_text(ask, request_strdup(req, text));
     free(text);
+    create_once(ask, creation);
     ask_send(ask);
 }

@@ -38,6 +38,10 @@ struct creation {
     const char *path;   /* "/v1/searches" */
 };
 
+/* After the one parameter of `creation->create`: the same transaction says beside the request's
+ * Idempotency-Key what was made. create_send does it. */
+void create_once(struct ask *ask, const struct creation *creation);
+
 /* Sends; takes over the buffer's bytes. */
 void create_send(struct request *req, const struct creation *creation, struct buf *object);
 

@@ -13,6 +13,6 @@ static const char list_explanations[] =
 void search_explain(struct request *req)
 {
     struct ask *ask = page_new(req, list_explanations, "-1");
-    ask_id(ask, "srch", "search", request_param(req, "id"));
+    page_within(ask, "srch", "search", "select from search where search_id = $1");
     page_send(ask);
 }

@@ -19,6 +19,7 @@ enum { MAX_TARGETS = 16, MAX_PROMPTS = 64, MAX_PROMPT = 8192 };
 
 #define COLUMNS                                                                                    \
     "'exp_' || x.export_id as id, x.name, j.state, j.attempt, j.reason, " SUBJECT_COLUMNS          \
+    ", job_version(j) as _etag"                                                                    \
     ", export_targets(x.spec, j) as targets, j.result #> '{export,tokenizer}' as tokenizer,"       \
     " j.done_units as \"progress.done\", j.total_units as \"progress.total\","                     \
     " j.unit as \"progress.unit\", 'job_' || x.job_id as job, 'wrk_' || j.worker_id as worker,"    \
@@ -45,7 +46,7 @@ static const struct action action = {
     .prefix = "exp",
     .what = "export",
     .select = select_export,
-    .ask = "select job_ask(job_id, $2) from export where export_id = $1",
+    .ask = "select job_ask_seen(job_id, $2, $3::text[]) from export where export_id = $1",
 };
 
 struct target {

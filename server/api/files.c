@@ -1,6 +1,8 @@
 #include "server/api/files.h"
 
 #include <string.h>
+#include <sys/stat.h>
+#include "server/app.h"
 
 static const char find_uploads[] =
     "select u.sha256 from unnest($1::bigint[]) with ordinality f (id, n)"
@@ -61,4 +63,23 @@ void files_find(struct request *req, const char *const *numbers, int n,
                 void *data)
 {
     files_find_at(req, numbers, NULL, n, found, data);
+}
+
+void files_dry_run(struct request *req, const char *const *sha256, int n)
+{
+    struct buf out;
+    struct emit e;
+    struct stat st;
+    int64_t bytes = 0;
+    for (int i = 0; i < n; i++)
+        if (!stat(request_printf(req, "%s/%s", req->app->uploads_dir, sha256[i]), &st))
+            bytes += st.st_size;
+    buf_init(&out, 4096);
+    emit_init(&e, &out);
+    emit_begin(&e, '{');
+    emit_kv_bool(&e, "dry_run", true);
+    emit_kv_int(&e, "files", n);
+    emit_kv_int(&e, "bytes", bytes);
+    emit_end(&e);
+    reply_buf(req, 200, &out);
 }

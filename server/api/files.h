@@ -15,6 +15,9 @@
  */
 enum { FILES_MAX = 256 };
 
+/* The reply to a dry run: {"dry_run": true, "files": how many, "bytes": in all}. */
+void files_dry_run(struct request *req, const char *const *sha256, int n);
+
 void files_find(struct request *req, const char *const *numbers, int n,
                 void (*found)(struct request *req, const char *const *sha256, void *data),
                 void *data);

@@ -1,42 +1,63 @@
 #include <string.h>
 #include "server/api/action.h"
 #include "server/api/api.h"
-#include "server/api/page.h"
+#include "server/api/listing.h"
 
 /* /v1/jobs and /v1/workers: the queue as it is, and who works on it. */
 
 #define JOB_COLUMNS                                                                                \
     "'job_' || j.job_id as id, j.kind, j.subject as resource, j.state, j.wish, j.priority,"        \
-    " j.backend, j.attempt, j.failures, j.max_failures, 'wrk_' || j.worker_id as worker,"          \
+    " job_version(j) as _etag, j.backend, j.attempt, j.failures, j.max_failures, 'wrk_' || "       \
+    "j.worker_id as worker,"                                                                       \
     " j.leased_until, j.heartbeat_at, j.reason, j.error, j.step, j.tokens, j.tokens_planned,"      \
-    " j.run_after, j.memory_bytes, j.external_id, case when j.state = 'queued' and not exists"        \
-    " (select from worker w where w.seen_at > now() - interval '1 minute' and not w.draining"       \
-    "   and worker_suits(w, j.backend, j.memory_bytes)) then 'a worker with backend ' || j.backend" \
-    " || ' and ' || j.memory_bytes || ' bytes a slot' end as waits_for,"                            \
-    " j.created_at, j.started_at, j.finished_at from job j"
+    " j.run_after, j.memory_bytes, j.external_id, case when j.state = 'queued' and not exists"     \
+    " (select from worker w where w.seen_at > now() - interval '1 minute' and not w.draining"      \
+    "   and worker_suits(w, j.backend, j.memory_bytes)) then 'a worker with backend ' || "         \
+    "j.backend"                                                                                    \
+    " || ' and ' || j.memory_bytes || ' bytes a slot' end as waits_for,"                           \
+    " j.created_at, j.started_at, j.finished_at"
 
-static const char select_job[] = "select " JOB_COLUMNS " where j.job_id = $1 and j.subject <> ''";
-static const char list_jobs[] =
-    "select j.job_id as _key, " JOB_COLUMNS " where j.job_id < $1 and j.subject <> ''"
-    " and ($3::job_state is null or j.state = $3) and ($4::text is null or j.kind = $4)"
-    " order by j.job_id desc limit $2";
+static const char select_job[] =
+    "select " JOB_COLUMNS " from job j where j.job_id = $1 and j.subject <> ''";
+static const char *const kinds[] = { "dataset", "import",   "search", "train",
+                                     "export",  "evaluate", NULL };
+static struct listing jobs = {
+    .columns = JOB_COLUMNS,
+    .from = "job j",
+    .key = "j.job_id",
+    .where = "j.subject <> ''",
+    .filters = { { "state", "j.state = @::job_state", .words = job_states },
+                 { "kind", "j.kind = @", .words = kinds },
+                 { "worker", "j.worker_id = @::bigint", .prefix = "wrk" },
+                 { "resource", "j.subject = @" } },
+};
 
 #define WORKER_COLUMNS                                                                             \
     "'wrk_' || w.worker_id as id, w.name, w.host, w.process, w.slots,"                             \
     " (select count(*) from job j where j.worker_id = w.worker_id and is_active(j.state)) as "     \
     "busy,"                                                                                        \
-    " array_to_json(w.backends) as backends, w.memory_bytes, w.gpus, w.ranks, w.launch, w.draining, w.seen_at > now() - interval '1 minute'"  \
-    " as alive, w.started_at, w.seen_at from worker w"
+    " array_to_json(w.backends) as backends, w.memory_bytes, w.gpus, w.ranks, w.launch, "          \
+    "w.draining, w.seen_at > now() - interval '1 minute'"                                          \
+    " as alive, w.started_at, w.seen_at"
 
-static const char select_worker[] = "select " WORKER_COLUMNS " where w.worker_id = $1";
-static const char list_workers[] = "select w.worker_id as _key, " WORKER_COLUMNS
-                                   " where w.worker_id > $1 order by w.worker_id limit $2";
+static const char select_worker[] =
+    "select " WORKER_COLUMNS " from worker w where w.worker_id = $1";
+static const char *const truths[] = { "true", "false", NULL };
+static struct listing workers = {
+    .columns = WORKER_COLUMNS,
+    .from = "worker w",
+    .key = "w.worker_id",
+    .oldest_first = true,
+    .filters = { { "alive", "(w.seen_at > now() - interval '1 minute') = @::boolean",
+                   .words = truths },
+                 { "draining", "w.draining = @::boolean", .words = truths } },
+};
 
 static const struct action job_action = {
     .prefix = "job",
     .what = "job",
     .select = select_job,
-    .ask = "select job_ask(job_id, $2) from job where job_id = $1",
+    .ask = "select job_ask_seen(job_id, $2, $3::text[]) from job where job_id = $1",
 };
 
 /* A draining worker takes no new jobs; what it works on goes on. */
@@ -54,13 +75,7 @@ static void job_get(struct request *req)
     ask_send(ask);
 }
 
-static void job_list(struct request *req)
-{
-    struct ask *ask = page_new(req, list_jobs, PAGE_NEWEST);
-    ask_state(ask);
-    ask_text(ask, request_query(req, "kind"));
-    page_send(ask);
-}
+static void job_list(struct request *req) { listing_send(req, &jobs); }
 
 static void job_cancel(struct request *req) { action_send(req, &job_action, "cancel"); }
 
@@ -71,7 +86,7 @@ static void worker_get(struct request *req)
     ask_send(ask);
 }
 
-static void worker_list(struct request *req) { page_send(page_new(req, list_workers, "0")); }
+static void worker_list(struct request *req) { listing_send(req, &workers); }
 static void worker_drain(struct request *req) { action_send(req, &worker_action, "true"); }
 static void worker_undrain(struct request *req) { action_send(req, &worker_action, "false"); }
 

@@ -1,7 +1,7 @@
 #include <string.h>
 #include "server/api/api.h"
 #include "server/api/files.h"
-#include "server/api/page.h"
+#include "server/api/listing.h"
 
 /*
  * /v1/models: weights that somebody brings, checked by a job.
@@ -11,13 +11,19 @@
  */
 #define COLUMNS                                                                                    \
     "'mod_' || m.model_id as id, m.name, j.state, j.attempt, j.reason, m.shape, m.shape_hash,"     \
+    " job_version(j) as _etag,"                                                                    \
     " m.params, m.spec -> 'files' as files, 'job_' || j.job_id as job, m.created_at,"              \
-    " j.started_at, j.finished_at from model m join job j using (job_id)"
+    " j.started_at, j.finished_at"
+#define FROM "model m join job j using (job_id)"
 
-static const char select_model[] = "select " COLUMNS " where m.model_id = $1";
-static const char list_models[] =
-    "select m.model_id as _key, " COLUMNS " where m.model_id < $1"
-    " and ($3::job_state is null or j.state = $3) order by m.model_id desc limit $2";
+static const char select_model[] = "select " COLUMNS " from " FROM " where m.model_id = $1";
+static struct listing models = { .columns = COLUMNS,
+                                 .from = FROM,
+                                 .key = "m.model_id",
+                                 .filters = {
+                                     { "state", "j.state = @::job_state", .words = job_states },
+                                     { "name", "m.name = @" },
+                                 } };
 
 static const struct creation creation = {
     .create = "select model_create($1::jsonb)",
@@ -29,6 +35,7 @@ static const struct creation creation = {
 struct model {
     const char *name;
     int n_files, priority;
+    bool dry_run;
     const char *upload[FILES_MAX], *filename[FILES_MAX];
 };
 
@@ -80,6 +87,10 @@ static void found(struct request *req, const char *const *sha256, void *data)
     const struct model *m = data;
     struct buf object;
     struct emit e;
+    if (m->dry_run) {
+        files_dry_run(req, sha256, m->n_files);
+        return;
+    }
     buf_init(&object, CREATE_BYTES);
     emit_init(&e, &object);
     emit_begin(&e, '{');
@@ -102,6 +113,7 @@ static void model_create(struct request *req)
     struct field body;
     if (!create_body(req, &body, &err)) return;
     struct model *m = request_new(req, struct model);
+    if (!create_dry_run(req, &m->dry_run)) return;
     if (read_model(m, &body))
         reply_invalid(req, &err);
     else
@@ -115,12 +127,7 @@ static void model_get(struct request *req)
     ask_send(ask);
 }
 
-static void model_list(struct request *req)
-{
-    struct ask *ask = page_new(req, list_models, PAGE_NEWEST);
-    ask_state(ask);
-    page_send(ask);
-}
+static void model_list(struct request *req) { listing_send(req, &models); }
 
 static const struct route routes[] = {
     { .method = "POST",
@@ -142,6 +149,12 @@ static const struct route routes[] = {
       .scope = SCOPE_READ,
       .operation = "getModel",
       .summary = "One model" },
+    { .method = "DELETE",
+      .path = "/v1/models/{id}",
+      .handle = model_delete,
+      .scope = SCOPE_WRITE,
+      .operation = "deleteModel",
+      .summary = "Forget a model and remove its files" },
 };
 
 void models_routes(struct router *router)

@@ -4,7 +4,7 @@
 #include <string.h>
 
 static const char select_origin[] =
-    "select a.architecture_id, s.source_shape, s.options, " REPLAY_COUNTS(
+    "select a.architecture_id, " REPLAY_SOURCE ", " REPLAY_OPTIONS ", " REPLAY_COUNTS(
         "a.search_id", "0",
         "a.ordinal") ", a.shape_hash, s.spec -> 'recipe', a.tokens,"
                      " a.snapshot is not null,"
@@ -59,7 +59,7 @@ static enum status take(struct origin *o, const PGresult *rows, struct error *er
     o->data_id = request_strdup(o->req, pg_text(rows, 0, DATASET));
     o->vocab_size = (int)pg_int(rows, 0, VOCAB);
     if (!o->has_architecture) return OK;
-    o->recipe = request_strdup(o->req, pg_text(rows, 0, RECIPE));
+    o->recipe = pg_null(rows, 0, RECIPE) ? NULL : request_strdup(o->req, pg_text(rows, 0, RECIPE));
     o->search_tokens = pg_int(rows, 0, TOKENS);
     o->has_weights = pg_bool(rows, 0, KEPT);
     o->nearest = request_strdup(o->req, pg_text(rows, 0, NEAREST));

@@ -31,6 +31,14 @@ enum { PAGE_DEFAULT = 50, PAGE_MAX = 1000 };
 /* An ask for a page: $1 and $2 are set; add filters as $3 and on, then page_send. */
 struct ask *page_new(struct request *req, const char *sql, const char *first);
 
+/* The {id} of the path as parameter: a list that belongs to one thing. When it is empty, `exists`
+ * (a row for the number $1, or none) tells an empty list from a 404. */
+void page_within(struct ask *ask, const char *prefix, const char *what, const char *exists);
+
+/* The reply: the first n rows, and the token of the next page or NULL. To a client whose Accept
+ * prefers application/x-ndjson: one object a line, the token in the header Next-Page-Token. */
+void page_reply(struct ask *ask, const PGresult *rows, int n, const char *next);
+
 /* Refuses query members that no filter asked for, then sends. */
 void page_send(struct ask *ask);
 

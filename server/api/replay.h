@@ -20,6 +20,10 @@
     "   from architecture where search_id = " search " and ordinal > " above                       \
     "    and ordinal <= " upto " and ordinal > 0 group by type, layer, unit) c)"
 
+/* What it starts from: the search's source, or the shape that was brought in. */
+#define REPLAY_SOURCE  "coalesce(s.source_shape, a.shape)"
+#define REPLAY_OPTIONS "coalesce(s.options, '{\"stop\": {\"ratio\": 0.5}}')"
+
 struct replay {
     struct shape source, shape;
     struct search_options options;

@@ -5,12 +5,14 @@
 
 /* One row per arm, then one per difference, told apart by the first column. */
 static const char select_report[] =
-    "with c as (select c.*, a.ratio, a.params as size, a.search_id, a.step as at_step, s.name as "
+    "with c as (select c.*, a.ratio, a.params as size, a.search_id, a.step as at_step, "
+    "coalesce(s.name, a.name) as "
     "search"
-    "   from comparison c join architecture a using (architecture_id) join search s using "
-    "(search_id)"
+    "   from comparison c join architecture a using (architecture_id)"
+    "   left join search s using (search_id)"
     "   where c.comparison_id = $1)"
-    " select 'head', name, state::text, 'arch_' || architecture_id, 'srch_' || search_id || ' (' "
+    " select 'head', name, state::text, 'arch_' || architecture_id, coalesce('srch_' || search_id "
+    "|| ' ', '') || '(' "
     "|| search || ')',"
     "   round(100 * ratio::numeric, 1)::text, size::text, budget_rule, budget_tokens::text,"
     "   (spec -> 'recipe')::text from c"

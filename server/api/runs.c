@@ -6,12 +6,13 @@
 #include "server/api/create.h"
 #include "server/api/estimate.h"
 #include "server/api/origin.h"
-#include "server/api/page.h"
+#include "server/api/listing.h"
 
 const char *const run_inits[] = { "inherit", "reinit", NULL };
 
 #define COLUMNS                                                                                    \
     "'run_' || r.run_id as id, r.name, j.state, j.attempt, j.reason,"                              \
+    " job_version(j) as _etag,"                                                                    \
     " 'arch_' || r.architecture_id as architecture, r.init, 'data_' || r.dataset_id as dataset,"   \
     " r.params, r.shape_hash, r.seed, r.budget_tokens as \"budget.tokens\", j.phase, j.step,"      \
     " j.tokens, j.tokens_planned, j.loss, j.validation_loss, j.tokens_per_second,"                 \
@@ -24,14 +25,21 @@ const char *const run_inits[] = { "inherit", "reinit", NULL };
     " r.spec -> 'checkpoint' as checkpoint, r.spec -> 'backend' as backend,"                       \
     " r.spec -> 'threads' as threads, r.spec -> 'precision' as precision"
 
-#define FROM                                                                                       \
-    " from run r join job j using (job_id) left join comparison_arm c on c.run_id = r.run_id"
+#define FROM "run r join job j using (job_id) left join comparison_arm c on c.run_id = r.run_id"
 
-static const char select_run[] = "select " COLUMNS SPEC FROM " where r.run_id = $1";
-static const char list_runs[] = "select r.run_id as _key, " COLUMNS FROM " where r.run_id < $1"
-                                " and ($3::job_state is null or j.state = $3) and ($4::bigint is "
-                                "null or r.architecture_id = $4)"
-                                " order by r.run_id desc limit $2";
+static const char select_run[] = "select " COLUMNS SPEC " from " FROM " where r.run_id = $1";
+static const char *const init_words[] = { "inherit", "reinit", NULL };
+static struct listing runs = {
+    .columns = COLUMNS,
+    .from = FROM,
+    .key = "r.run_id",
+    .filters = { { "state", "j.state = @::job_state", .words = job_states },
+                 { "architecture", "r.architecture_id = @::bigint", .prefix = "arch" },
+                 { "dataset", "r.dataset_id = @::bigint", .prefix = "data" },
+                 { "comparison", "c.comparison_id = @::bigint", .prefix = "cmp" },
+                 { "init", "r.init = @", .words = init_words },
+                 { "shape_hash", "r.shape_hash = @" } },
+};
 
 static const struct creation creation = {
     .create = "select run_create($1::jsonb)",
@@ -44,7 +52,7 @@ static const struct action action = {
     .prefix = "run",
     .what = "run",
     .select = select_run,
-    .ask = "select job_ask(job_id, $2) from run where run_id = $1",
+    .ask = "select job_ask_seen(job_id, $2, $3::text[]) from run where run_id = $1",
 };
 
 void run_emit(const struct run_plan *run, struct emit *e)
@@ -191,13 +199,7 @@ static void run_get(struct request *req)
     ask_send(ask);
 }
 
-static void run_list(struct request *req)
-{
-    struct ask *ask = page_new(req, list_runs, PAGE_NEWEST);
-    ask_state(ask);
-    ask_filter_id(ask, "arch", "architecture");
-    page_send(ask);
-}
+static void run_list(struct request *req) { listing_send(req, &runs); }
 
 static void run_cancel(struct request *req) { action_send(req, &action, "cancel"); }
 static void run_pause(struct request *req) { action_send(req, &action, "pause"); }

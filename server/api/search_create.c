@@ -11,7 +11,7 @@
 
 static const char find_parts[] =
     "select d.vocab_size, dj.state, m.shape, mj.state,"
-    " a.snapshot is not null, s.source_shape, s.options, " REPLAY_COUNTS(
+    " a.snapshot is not null, " REPLAY_SOURCE ", " REPLAY_OPTIONS ", " REPLAY_COUNTS(
         "a.search_id", "0", "a.ordinal") ", a.shape_hash, a.architecture_id"
                                          "  from (values (1)) one"
                                          "  left join dataset d on d.dataset_id = $1 left join job "

@@ -3,7 +3,7 @@
 #include "server/api/action.h"
 #include "server/api/api.h"
 #include "server/api/explain.h"
-#include "server/api/page.h"
+#include "server/api/listing.h"
 #include "server/api/saliency.h"
 
 #define COLUMNS                                                                                    \
@@ -14,7 +14,8 @@
     " j.phase, j.step, j.tokens, j.tokens_planned, j.loss, j.validation_loss,"                     \
     " j.tokens_per_second,"                                                                        \
     " round((j.tokens_planned - j.tokens) / nullif(j.tokens_per_second, 0)) as eta_seconds,"       \
-    " s.removals, 'job_' || s.job_id as job, 'wrk_' || j.worker_id as worker, j.heartbeat_at,"     \
+    " job_version(j) as _etag, s.removals, 'job_' || s.job_id as job, 'wrk_' || j.worker_id as "   \
+    "worker, j.heartbeat_at,"                                                                      \
     " s.created_at, j.started_at, j.finished_at"
 
 #define SPEC                                                                                       \
@@ -26,14 +27,20 @@
     " s.spec -> 'checkpoint' as checkpoint, s.spec -> 'backend' as backend,"                       \
     " s.spec -> 'threads' as threads, s.seed"
 
-#define FROM " from search s join job j using (job_id)"
+#define FROM "search s join job j using (job_id)"
 
-const char search_select[] = "select " COLUMNS SPEC FROM " where s.search_id = $1";
+const char search_select[] = "select " COLUMNS SPEC " from " FROM " where s.search_id = $1";
 
-static const char list_searches[] =
-    "select s.search_id as _key, " COLUMNS FROM " where s.search_id < $1"
-    " and ($3::job_state is null or j.state = $3) and ($4::bigint is null or s.dataset_id = $4)"
-    " order by s.search_id desc limit $2";
+static struct listing searches = { .columns = COLUMNS,
+                                   .from = FROM,
+                                   .key = "s.search_id",
+                                   .filters = {
+                                       { "state", "j.state = @::job_state", .words = job_states },
+                                       { "dataset", "s.dataset_id = @::bigint", .prefix = "data" },
+                                       { "model", "s.model_id = @::bigint", .prefix = "mod" },
+                                       { "source", "s.source_hash = @" },
+                                       { "name", "s.name = @" },
+                                   } };
 
 static const char list_trajectory[] =
     "select a.ordinal as _key, a.ordinal, a.step, a.tokens, a.type, a.unit, a.layer,"
@@ -49,7 +56,7 @@ static const struct action action = {
     .prefix = "srch",
     .what = "search",
     .select = search_select,
-    .ask = "select job_ask(job_id, $2) from search where search_id = $1",
+    .ask = "select job_ask_seen(job_id, $2, $3::text[]) from search where search_id = $1",
 };
 
 static void search_get(struct request *req)
@@ -59,18 +66,12 @@ static void search_get(struct request *req)
     ask_send(ask);
 }
 
-static void search_list(struct request *req)
-{
-    struct ask *ask = page_new(req, list_searches, PAGE_NEWEST);
-    ask_state(ask);
-    ask_filter_id(ask, "data", "dataset");
-    page_send(ask);
-}
+static void search_list(struct request *req) { listing_send(req, &searches); }
 
 void search_trajectory(struct request *req)
 {
     struct ask *ask = page_new(req, list_trajectory, "0");
-    ask_id(ask, "srch", "search", request_param(req, "id"));
+    page_within(ask, "srch", "search", "select from search where search_id = $1");
     ask_int(ask, request_query_int(req, "from_ordinal", 0, INT32_MAX, 0, &ask->err));
     ask_int(ask, request_query_int(req, "from_step", 0, INT64_MAX, 0, &ask->err));
     ask_int(ask, request_query_int(req, "to_step", 0, INT64_MAX, INT64_MAX, &ask->err));

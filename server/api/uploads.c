@@ -3,22 +3,30 @@
 #include <string.h>
 #include "server/app.h"
 #include "server/api/api.h"
-#include "server/api/ask.h"
-#include "server/api/page.h"
+#include "server/api/create.h"
+#include "server/api/listing.h"
 
 /*
  * /v1/uploads: bytes that a client sends, kept under their checksum. The file is in its
  * place before the row says so; a crash in between leaves a file that nobody names, and the
  * same bytes sent again take its place.
  */
-#define COLUMNS "'upl_' || u.upload_id as id, u.bytes, u.sha256, u.created_at from upload u"
+#define COLUMNS "'upl_' || u.upload_id as id, u.bytes, u.sha256, u.created_at"
 
-static const char insert_upload[] =
-    "insert into upload as u (sha256, bytes) values ($1, $2)"
-    " returning 'upl_' || u.upload_id as id, u.bytes, u.sha256, u.created_at";
-static const char select_upload[] = "select " COLUMNS " where u.upload_id = $1";
-static const char list_uploads[] = "select u.upload_id as _key, " COLUMNS
-                                   " where u.upload_id < $1 order by u.upload_id desc limit $2";
+static const char select_upload[] = "select " COLUMNS " from upload u where u.upload_id = $1";
+static struct listing uploads = {
+    .columns = COLUMNS,
+    .from = "upload u",
+    .key = "u.upload_id",
+    .filters = { { "sha256", "u.sha256 = @" } },
+};
+
+static const struct creation creation = {
+    .create = "select upload_create($1::jsonb)",
+    .select = select_upload,
+    .prefix = "upl",
+    .path = "/v1/uploads",
+};
 
 static void upload_create(struct request *req)
 {
@@ -30,11 +38,15 @@ static void upload_create(struct request *req)
         reply_error(req, &err);
         return;
     }
-    struct ask *ask = ask_new(req, insert_upload, ask_one);
-    ask->status = 201;
-    ask_text(ask, upload->sha256);
-    ask_int(ask, upload->bytes);
-    ask_send(ask);
+    struct buf object;
+    struct emit e;
+    buf_init(&object, CREATE_BYTES);
+    emit_init(&e, &object);
+    emit_begin(&e, '{');
+    emit_kv_string(&e, "sha256", upload->sha256);
+    emit_kv_int(&e, "bytes", upload->bytes);
+    emit_end(&e);
+    create_send(req, &creation, &object);
 }
 
 static void upload_get(struct request *req)
@@ -44,10 +56,7 @@ static void upload_get(struct request *req)
     ask_send(ask);
 }
 
-static void upload_list(struct request *req)
-{
-    page_send(page_new(req, list_uploads, PAGE_NEWEST));
-}
+static void upload_list(struct request *req) { listing_send(req, &uploads); }
 
 static const struct route routes[] = {
     { .method = "POST",

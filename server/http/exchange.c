@@ -209,6 +209,10 @@ static bool check_body(struct exchange *x)
         reply_problem(&x->req, 415, "type", "the body must be %s", types[body]);
         return false;
     }
+    if (body == BODY_FILE && !x->has_body && !(length && !strcmp(length, "0"))) {
+        reply_problem(&x->req, 411, "length", "say how long the file is (Content-Length)");
+        return false;
+    }
     if (length && strtoll(length, NULL, 10) > max) {
         reply_problem(&x->req, 413, "limit", "the body is larger than %lld bytes", (long long)max);
         return false;
@@ -288,6 +292,19 @@ void http_gate_pass(struct request *req)
     x->match.route->handle(req);
     x->in_handler = false;
     check_answered(x);
+}
+
+void http_gate_show(struct request *req, const char *path, int status)
+{
+    struct exchange *x = exchange_of(req);
+    if (!router_match(x->http->options.router, "GET", path, &x->match)) {
+        reply_problem(req, 404, "missing", "there is nothing at %.200s any more", path);
+        return;
+    }
+    req->route = x->match.route;
+    copy_params(x);
+    x->shown_as = status;
+    http_gate_pass(req);
 }
 
 static void hand(struct exchange *x)

@@ -84,6 +84,7 @@ struct exchange {
     struct header *headers;
     struct MHD_Response *response; /* the reply, until it is queued */
     int status;
+    int shown_as; /* what a 200 goes out as; 0: as it is */
     uint64_t n_reply; /* bytes of it, when known */
     struct stream *stream;
     uint64_t started_at; /* uv_hrtime */

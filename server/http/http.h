@@ -41,6 +41,10 @@ struct http_gate {
 void http_gate_pass(struct request *req);
 void http_gate_release(struct request *req);
 
+/* Instead of http_gate_pass: the GET handler of `path`, one of ours, replies, and its 200 goes
+ * out as `status`. */
+void http_gate_show(struct request *req, const char *path, int status);
+
 /* The request's target as it was sent. */
 const char *http_target(const struct request *req);
 

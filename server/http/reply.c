@@ -93,6 +93,7 @@ static void pack(struct request *req, const char *type, char **bytes, size_t *le
 /* Takes over `bytes`, from malloc. */
 static void reply_owned(struct request *req, int status, const char *type, char *bytes, size_t len)
 {
+    if (status == 200 && exchange_of(req)->shown_as) status = exchange_of(req)->shown_as;
     exchange_of(req)->leaving = !ask_gate(exchange_of(req), status, type, bytes, len);
     pack(req, type, &bytes, &len);
     struct MHD_Response *response =
@@ -195,6 +196,7 @@ static int http_status_of(enum status status)
     case E_INPUT: return 400;
     case E_MISSING: return 404;
     case E_CONFLICT: return 409;
+    case E_STALE: return 412;
     case E_LIMIT: return 429;
     case E_BUSY:
     case E_CANCELLED: return 503;

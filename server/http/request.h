@@ -131,7 +131,7 @@ void reply_bytes(struct request *req, int status, const char *type, const void *
 /* No body: 204, 304. */
 void reply_empty(struct request *req, int status);
 
-/* problem+json of an error: E_INPUT 400, E_MISSING 404, E_CONFLICT 409, E_LIMIT 429,
+/* problem+json of an error: E_INPUT 400, E_MISSING 404, E_CONFLICT 409, E_STALE 412, E_LIMIT 429,
  * E_BUSY 503 with Retry-After, E_CANCELLED 503, E_MEMORY 507, others 500 (logged with the
  * request id, and the text is not shown). `code` is status_name; errors[] has the pointer. */
 void reply_error(struct request *req, const struct error *err);

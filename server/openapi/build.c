@@ -20,6 +20,9 @@ static const char head[] =
     "-~]*$\"},"
     "    \"description\": \"The same request sent again with the same key within a day gets the "
     "first reply.\"},"
+    "   \"IfMatch\": {\"name\": \"If-Match\", \"in\": \"header\", \"schema\": {\"type\": "
+    "\"string\"},"
+    "    \"description\": \"An ETag: do it only if the state is still that one, else 412.\"},"
     "   \"PageSize\": {\"name\": \"page_size\", \"in\": \"query\", \"schema\":"
     "    {\"type\": \"integer\", \"minimum\": 1, \"maximum\": 1000, \"default\": 50}},"
     "   \"PageToken\": {\"name\": \"page_token\", \"in\": \"query\", \"schema\": {\"type\": "
@@ -116,6 +119,16 @@ static bool takes_key(const struct route *route)
     return !strcmp(route->method, "POST") && !route->no_key && route->scope != SCOPE_OPEN;
 }
 
+/* What people wish of a job can depend on what they saw of it. */
+static bool is_wish(const struct route *route)
+{
+    static const char *const words[] = { "/cancel", "/pause", "/resume" };
+    const char *last = strrchr(route->path, '/');
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (!strcmp(last, words[i])) return true;
+    return false;
+}
+
 static enum status add_parameters(struct build *b, json_t *out, const struct route *route,
                                   json_t *file, json_t *op)
 {
@@ -130,6 +143,7 @@ static enum status add_parameters(struct build *b, json_t *out, const struct rou
     if (json_object_get(op, "page"))
         add_reference(list, "PageSize"), add_reference(list, "PageToken");
     if (takes_key(route)) add_reference(list, "IdempotencyKey");
+    if (is_wish(route)) add_reference(list, "IfMatch");
     return OK;
 }
 
@@ -195,9 +209,12 @@ static void add_problems(json_t *replies, const struct route *route, json_t *op)
     size_t i;
     json_t *more;
     for (i = 0; i < sizeof any / sizeof *any; i++) add_problem(replies, any[i]);
+    if (is_wish(route)) add_problem(replies, 409), add_problem(replies, 412);
     if (route->scope != SCOPE_OPEN) add_problem(replies, 401);
     if (strchr(route->path, '{')) add_problem(replies, 404);
     if (route->body != BODY_NONE) add_problem(replies, 413), add_problem(replies, 415);
+    if (route->body == BODY_FILE) add_problem(replies, 411);
+    if (route->body == BODY_JSON) add_problem(replies, 422);
     if (takes_key(route)) add_problem(replies, 409), add_problem(replies, 422);
     json_array_foreach(json_object_get(op, "problems"), i, more)
         add_problem(replies, (int)json_integer_value(more));

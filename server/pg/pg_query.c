@@ -35,7 +35,8 @@ static const struct {
     const char *prefix;
     enum status status;
 } statuses[] = {
-    { "LT400", E_INPUT }, { "LT404", E_MISSING }, { "LT409", E_CONFLICT }, { "LT429", E_LIMIT },
+    { "LT400", E_INPUT }, { "LT404", E_MISSING }, { "LT409", E_CONFLICT }, { "LT412", E_STALE },
+    { "LT429", E_LIMIT },
     { "55P03", E_BUSY },  { "22", E_INPUT },      { "23", E_CONFLICT },    { "40", E_BUSY },
     { "53", E_BUSY },     { "57", E_BUSY },
 };

@@ -45,7 +45,7 @@
  * Errors of the server become statuses by SQLSTATE:
  *   22 data exception E_INPUT; 23 integrity E_CONFLICT; 40 serialization, 53
  *   resources, 55P03 lock, 57 shutdown or time-out E_BUSY; LT400 E_INPUT, LT404
- *   E_MISSING, LT409 E_CONFLICT, LT429 E_LIMIT (for `raise exception using
+ *   E_MISSING, LT409 E_CONFLICT, LT412 E_STALE, LT429 E_LIMIT (for `raise exception using
  *   errcode = 'LT404'` in our own functions); anything else E_DB. The text is the
  *   server's primary message.
  */

@@ -1,5 +1,5 @@
 #include "tests/fuzz/fuzz.h"
-#include "trainer/formats/hf_config.h"
+#include "search/hf_config.h"
 
 /* What reads must be possible, and must read the same after it was written. */
 static void round_trip(const struct shape *shape)

@@ -69,8 +69,8 @@ static void tokens(void)
     wait_for("401");
     expect(ask("DELETE", "/v1/tokens/tok_1", ADMIN, ""), "204", "");
     expect(ask("DELETE", "/v1/tokens/tok_9", ADMIN, ""), "404", "there is no token tok_9");
-    expect(ask("POST", "/v1/tokens", ADMIN, "{\"scope\":\"read\"}"), "400", "name");
-    expect(ask("POST", "/v1/tokens", ADMIN, "{\"name\":\"x\",\"scope\":\"root\"}"), "400",
+    expect(ask("POST", "/v1/tokens", ADMIN, "{\"scope\":\"read\"}"), "422", "name");
+    expect(ask("POST", "/v1/tokens", ADMIN, "{\"name\":\"x\",\"scope\":\"root\"}"), "422",
            "\"pointer\":\"/scope\"");
     make("{\"name\":\"brief\",\"scope\":\"read\",\"expires_in_days\":0.00003}"); /* 2.6 s */
     wait_for("200");

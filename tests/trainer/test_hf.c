@@ -2,7 +2,7 @@
 #include "tests/support/check.h"
 #include <unistd.h>
 #include "trainer/formats/file.h"
-#include "trainer/formats/hf_config.h"
+#include "search/hf_config.h"
 #include "trainer/formats/safetensors.h"
 #include "trainer/formats/weights.h"
 

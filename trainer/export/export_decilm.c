@@ -6,7 +6,7 @@
 #include "trainer/export/modeling_lathe.h"
 #include "trainer/export/pad.h"
 #include "trainer/formats/file.h"
-#include "trainer/formats/hf_config.h"
+#include "search/hf_config.h"
 
 /* ---- config.json
  * ---------------------------------------------------------------------------------- */

@@ -6,7 +6,7 @@
 #include "trainer/export/export.h"
 #include "trainer/export/modeling_lathe.h"
 #include "trainer/formats/file.h"
-#include "trainer/formats/hf_config.h"
+#include "search/hf_config.h"
 
 static const char *dtype_name(const struct quant_type *type)
 {

@@ -3,7 +3,7 @@
 #include <unistd.h>
 #include "search/base/field.h"
 #include "trainer/formats/file.h"
-#include "trainer/formats/hf_config.h"
+#include "search/hf_config.h"
 #include "trainer/formats/safetensors.h"
 #include "trainer/formats/weights.h"
 

@@ -1,5 +1,5 @@
-#ifndef TRAINER_FORMATS_HF_CONFIG_H
-#define TRAINER_FORMATS_HF_CONFIG_H
+#ifndef SEARCH_HF_CONFIG_H
+#define SEARCH_HF_CONFIG_H
 
 #include "search/base/emit.h"
 #include "search/base/field.h"

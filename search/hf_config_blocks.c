@@ -1,5 +1,5 @@
 /* DeciLM's block_configs. */
-#include "trainer/formats/hf_config.h"
+#include "search/hf_config.h"
 
 static void refuse_true(struct field *f, const char *key)
 {

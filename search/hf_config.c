@@ -1,4 +1,4 @@
-#include "trainer/formats/hf_config.h"
+#include "search/hf_config.h"
 
 #include <limits.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 #include <stdio.h>
 #include <string.h>
-#include "trainer/formats/hf_config.h"
+#include "search/hf_config.h"
 
 static void emit_llama3(const struct rope_scaling *r, struct emit *e)
 {

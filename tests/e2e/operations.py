@@ -1,0 +1,238 @@
+#!/usr/bin/env python3
+"""Every operation of /v1/openapi.json once as its example says, then once for each error that every
+operation of its kind documents. What comes back is held against the document by lathed.py."""
+import http.client, json, re, socket, time
+from contract import jsonschema
+from lathed import Lathed, skip_unless_possible, text
+
+FIRST = ["createUpload", "createDataset", "createModel", "createSearch", "createArchitecture", "createRun", "createComparison"]
+QUERY = {"getArchitectureConfig": "?format=per_layer_config", "getStability": "?against=srch_2&ratio=0.2"}
+BY_HAND = {"watchEvents"}
+
+
+def collection(path):
+    return (path.split("/") + ["", ""])[2]
+
+
+def query_of(name, op):
+    """What a query must say: an id where one is required."""
+    must = [p for p in op["parameters"] if p.get("in") == "query" and p["required"]]
+    ids = [f"{p['name']}={re.match(r'.([a-z]+_)', p['schema']['pattern'])[1]}1" for p in must]
+    return QUERY.get(name, "?" + "&".join(ids) if ids else "")
+
+
+class Walk:
+    def __init__(self, lathed):
+        self.lathed, self.ops, self.id = lathed, lathed.contract.operations, {}
+
+    def path(self, name, fresh=None):
+        path = self.ops[name][1]
+        return path.replace("{id}", fresh or self.id.get(collection(path), "?")) + query_of(name, self.ops[name][2])
+
+    def create(self, name):
+        """What the example says, for the first time under this name: its id is remembered."""
+        method, path, op = self.ops[name]
+        if name == "createUpload":
+            made = self.lathed.post(path, raw=text())
+        else:
+            body = op["requestBody"]["content"]["application/json"]["example"]
+            made = self.lathed.post(self.path(name), body)
+        self.id.setdefault(collection(path), made["id"])
+        return made
+
+    def examples(self):
+        posts = [n for n, (m, p, op) in self.ops.items() if m == "POST" and "example" in json.dumps(op.get("requestBody", {}))]
+        for name in FIRST + [n for n in posts if n not in FIRST]:
+            made = self.create(name)
+            if name in ("createDataset", "createSearch", "forkSearch"):
+                done = self.lathed.wait(f"/v1/{collection(self.ops[name][1])}/{made['id']}")
+                assert done["state"] == "succeeded", (name, done["reason"])
+            if "201" in self.ops[name][2]["responses"] and any(p.get("name") == "dry_run" for p in self.ops[name][2]["parameters"]):
+                body = self.ops[name][2]["requestBody"]["content"]["application/json"]["example"]
+                assert self.lathed.post(self.path(name) + "?dry_run=true", body, status=200)["dry_run"]
+
+    def reads(self):
+        self.id["artifacts"] = self.lathed.get("/v1/artifacts?resource=" + self.kept())["items"][0]["id"]
+        self.id["jobs"], self.id["workers"] = "job_1", "wrk_1"
+        for name, (method, path, op) in self.ops.items():
+            if method == "GET" and name not in BY_HAND:
+                reply = self.lathed.patiently("GET", self.path(name))
+                assert reply.status == 200, (name, self.path(name), reply.status, reply.body[:300])
+        stream = self.lathed.events("?resource=srch_1", last_id=0)
+        assert next(iter(stream))[2]["resource"] == "srch_1"
+        stream.close()
+        self.lathed.contract.seen.add(("watchEvents", 200))
+
+    def kept(self):
+        return self.lathed.get("/v1/architectures?weights=snapshot&page_size=1")["items"][0]["id"]
+
+    def wishes(self):
+        """The one slot is taken for long, so whatever is asked for next waits in the queue."""
+        long = json.loads(json.dumps(self.ops["createSearch"][2]["requestBody"]["content"]["application/json"]["example"]))
+        long["source"]["train"]["tokens"] = 10 ** 9
+        busy = self.lathed.post("/v1/searches", long)
+        self.lathed.wait("/v1/searches/" + busy["id"], ("running",))
+        creators = {collection(p): n for n, (m, p, op) in self.ops.items() if m == "POST" and p.count("/") == 2}
+        for kind in sorted({collection(p) for _, p, _ in self.ops.values() if p.endswith("/cancel")}):
+            made = self.create(creators.get(kind, "createRun"))
+            one = made["job"] if kind == "jobs" else made["id"]
+            for wish, state in (("pause", "paused"), ("resume", "queued"), ("cancel", "cancelled")):
+                path = f"/v1/{kind}/{one}"
+                if not self.lathed.contract.find("POST", f"{path}/{wish}")[1]:
+                    continue
+                tag = self.lathed.ask("GET", path).headers["ETag"]
+                stale = self.lathed.ask("POST", f"{path}/{wish}", {}, headers={"If-Match": 'W/"running.7.run"'})
+                assert stale.status == 412 and stale.json["code"] == "stale", (path, wish, stale.status, stale.body)
+                done = self.lathed.ask("POST", f"{path}/{wish}", {}, headers={"If-Match": f'"x", {tag}'})
+                assert done.status == 200 and done.json["state"] == state, (path, wish, done.status, done.body)
+        self.lathed.post(f"/v1/searches/{busy['id']}/cancel", status=200)
+        for wish in ("drain", "undrain"):
+            assert self.lathed.post("/v1/workers/wrk_1/" + wish, status=200)["draining"] == (wish == "drain")
+
+    def deletions(self):
+        for name, (method, path, op) in self.ops.items():
+            if method == "DELETE":
+                made = self.create(next(n for n, (m, p, _) in self.ops.items() if m == "POST" and p == path.rsplit("/", 1)[0]))
+                if "job" in made:
+                    self.lathed.ask("POST", f"/v1/jobs/{made['job']}/cancel", {})
+                    self.lathed.wait(f"/v1/jobs/{made['job']}")
+                reply = self.lathed.ask("DELETE", self.path(name, made["id"]))
+                assert reply.status == 204, (name, reply.status, reply.body)
+
+
+# ---- what every operation of a kind refuses ------------------------------------------------
+
+def refused(name, reply, status, code=None):
+    assert reply.status == status, (name, reply.status, reply.body[:300])
+    assert reply.headers["Content-Type"] == "application/problem+json", (name, reply.headers)
+    problem = reply.json
+    assert problem["status"] == status and problem["request_id"] == reply.headers["X-Request-Id"], (name, problem)
+    assert code is None or problem["code"] == code, (name, problem)
+    return reply
+
+
+def known(lathed, token):
+    """A new token works once every process was told of it."""
+    deadline = time.monotonic() + 20
+    while lathed.ask("GET", "/v1/uploads", token=token).status == 401:
+        assert time.monotonic() < deadline, "a new token is not known after 20 s"
+        time.sleep(0.05)
+    return token
+
+
+def doors(lathed, walk, readonly):
+    for name, (method, path, op) in walk.ops.items():
+        path, scope = walk.path(name), op.get("x-scope")
+        foreign = lathed.ask(method, path, headers={"Origin": "http://evil.example"})
+        refused(name, foreign, 403, "origin")
+        refused(name, lathed.ask(method, path, headers={"Host": "evil.example"}), 421, "host")
+        other = lathed.ask("PATCH", path)
+        assert other.status == 405 and method in other.headers["Allow"], (name, other.status, other.headers)
+        if not scope:
+            continue
+        assert refused(name, lathed.ask(method, path, token=False), 401, "token").headers["WWW-Authenticate"] == 'Bearer realm="lathe"'
+        if scope != "read":
+            refused(name, lathed.ask(method, path, token=readonly), 403, "scope")
+
+
+def bodies(lathed, walk):
+    big = b'{"name": "' + b"x" * 1_200_000 + b'"}'
+    for name, (method, path, op) in walk.ops.items():
+        path, content = walk.path(name), op.get("requestBody", {}).get("content", {})
+        if not content and op.get("x-scope"):
+            refused(name, lathed.ask(method, path, {"a": 1}), 400, "body")
+        if "application/json" not in content:
+            continue
+        json_type = {"Content-Type": "application/json"}
+        refused(name, lathed.ask(method, path, raw=b"{}", headers={"Content-Type": "text/plain"}), 415, "type")
+        refused(name, lathed.ask(method, path, raw=big, headers=json_type), 413, "limit")
+        if op["requestBody"]["required"]:
+            refused(name, lathed.ask(method, path, raw=b'{"a": ', headers=json_type), 400, "input")
+            odd = refused(name, lathed.ask(method, path, {"colour": "red"}), 422, "input")
+            assert odd.json["errors"][0]["pointer"], (name, odd.json)
+
+
+def queries(lathed, walk):
+    for name, (method, path, op) in walk.ops.items():
+        path = walk.path(name)
+        if any("PageSize" in p.get("$ref", "") for p in op["parameters"]):
+            for query, pointer in (("page_size=0", "?page_size"), ("page_token=x", "?page_token"), ("colour=red", "?colour")):
+                odd = refused(name, lathed.ask(method, f"{path}?{query}"), 400, "input")
+                assert odd.json["errors"][0]["pointer"] == pointer, (name, odd.json)
+            lines = lathed.ask(method, path, headers={"Accept": "application/x-ndjson"})
+            assert lines.headers["Content-Type"] == "application/x-ndjson", (name, lines.headers)
+            items = lathed.get(path)["items"]
+            assert [json.loads(l) for l in lines.body.splitlines()] == items or name in ("listJobs", "listWorkers"), name
+        if "{id}" in op_path(walk, name) and op.get("x-scope"):
+            nobody = op_path(walk, name).replace("{id}", re.sub(r"\d+$", "987654321", walk.id.get(collection(path), "x_1"))) + query_of(name, op)
+            refused(name, lathed.ask(method, nobody, {} if "requestBody" in op else None), 404, "missing")
+        refused(name, lathed.ask(method, path + ("&" if "?" in path else "?") + "a=1&a=2"), 400, "input")
+
+
+def op_path(walk, name):
+    return walk.ops[name][1]
+
+
+def keys(lathed, walk):
+    """The same key: the same reply; another body: refused; no key at all: a second one."""
+    body = walk.ops["createArchitecture"][2]["requestBody"]["content"]["application/json"]["example"]
+    key = {"Idempotency-Key": "operations-1"}
+    first, again = (lathed.ask("POST", "/v1/architectures", body, headers=key) for _ in range(2))
+    assert (first.status, first.body) == (again.status, again.body) and again.headers["Idempotency-Replayed"] == "true"
+    refused("key", lathed.ask("POST", "/v1/architectures", {**body, "name": "another"}, headers=key), 422, "idempotency")
+    refused("key", lathed.ask("POST", "/v1/architectures", body, headers={"Idempotency-Key": "x" * 300}), 400, "idempotency")
+
+
+def read_reply(file):
+    status = int(file.readline().split()[1])
+    headers = http.client.parse_headers(file)
+    return status, headers, file.read(int(headers["Content-Length"]))
+
+
+def rates(lathed, walk):
+    """A token that asks too often is told when to come back; so is somebody who guesses."""
+    token = known(lathed, lathed.post("/v1/tokens", {"name": "eager"})["token"])
+    request = f"GET /v1/uploads/upl_0 HTTP/1.1\r\nHost: 127.0.0.1:{lathed.port}\r\nAuthorization: Bearer {token}\r\n\r\n"
+    with socket.create_connection((lathed.host, lathed.port), timeout=30) as wire:
+        wire.sendall(request.encode() * 200)  # faster than 30 a second on any machine
+        replies = wire.makefile("rb")
+        late = [answer for answer in (read_reply(replies) for _ in range(200)) if answer[0] == 429]
+    assert late and late[0][1]["Retry-After"] and json.loads(late[0][2])["code"] == "limit", late
+    guesses = [lathed.ask("GET", "/v1/uploads", token=f"lathe_{n:043d}").status for n in range(300)]
+    assert set(guesses) == {401, 429}, set(guesses)
+
+
+def large(lathed):
+    """Too much before any route is known: libmicrohttpd's own words, without a body of ours."""
+    for target, headers, status in (("/v1/uploads", {"X-Long": "x" * 40_000}, 431), ("/" + "x" * 60_000, {}, 414)):
+        connection = http.client.HTTPConnection(lathed.host, lathed.port, timeout=10)
+        connection.request("GET", target, headers=headers)
+        assert connection.getresponse().status == status
+        connection.close()
+
+
+def covered(walk):
+    done = {name for name, status in walk.lathed.contract.seen if status < 300}
+    missing = set(walk.ops) - done
+    assert not missing, f"no test got a good reply from {sorted(missing)}"
+
+
+if __name__ == "__main__":
+    skip_unless_possible()
+    if jsonschema is None:
+        print("python3-jsonschema is not here: statuses and types are checked, bodies are not")
+    with Lathed("--rate", "30") as lathed:
+        walk = Walk(lathed)
+        walk.examples()
+        walk.reads()
+        walk.wishes()
+        walk.deletions()
+        covered(walk)
+        readonly = lathed.post("/v1/tokens", {"name": "reader", "scope": "read"})["token"]
+        doors(lathed, walk, known(lathed, readonly))
+        bodies(lathed, walk)
+        queries(lathed, walk)
+        keys(lathed, walk)
+        large(lathed)
+        rates(lathed, walk)
+    print("ok")
