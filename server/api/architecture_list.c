@@ -255,6 +255,7 @@ static void send_front(struct request *req, const struct wanted *w, const char *
     ask_text(ask, id_number(dataset, "data"));
     ask_int(ask, FRONT_MOST);
     add_values(ask, w);
+    request_query(req, "page_size"); /* programs send it with every list; a front has no pages */
     if (request_query_end(req)) ask_send_slow(ask);
 }
 

@@ -20,7 +20,8 @@
  * the same time. context is what the model sees at most.
  */
 #define COLUMNS                                                                                    \
-    "'eval_' || x.evaluation_id as id, x.name, j.state, j.attempt, j.reason, " SUBJECT_COLUMNS     \
+    "'eval_' || x.evaluation_id as id, x.name, j.state, job_version(j) as _etag, j.attempt, "      \
+    "j.reason, " SUBJECT_COLUMNS                                                                   \
     ", j.done_units as \"progress.done\", j.total_units as \"progress.total\","                    \
     " j.unit as \"progress.unit\", evaluation_results(x) as results,"                              \
     " 'job_' || x.job_id as job, 'wrk_' || j.worker_id as worker,"                                 \
@@ -55,7 +56,7 @@ static const struct action action = {
     .prefix = "eval",
     .what = "evaluation",
     .select = select_evaluation,
-    .ask = "select job_ask(job_id, $2) from evaluation where evaluation_id = $1",
+    .ask = "select job_ask_seen(job_id, $2, $3::text[]) from evaluation where evaluation_id = $1",
 };
 
 struct brief {
