@@ -48,8 +48,11 @@ class Quickstart(unittest.TestCase):
         out = process.communicate(timeout=280)[0]
         self.assertEqual(process.returncode, 0, out)
         for said in ("srch_1 succeeded", "layers 0-5", "drawn by hand", "last step", "inherit - human",
-                     "1 seed: no interval", "--stop --data-dir"):
+                     "1 seed: no interval", "in  llama.cpp: as it is", "exported model     " + self.dir,
+                     "--stop --data-dir"):
             self.assertIn(said, out)
+        for name, begins in (("hf-float32/config.json", b"{"), ("gguf-q8_0/model.gguf", b"GGUF")):
+            self.assertTrue((pathlib.Path(self.dir) / "exported" / name).read_bytes().startswith(begins), name)
         self.assertTrue(any("lathed" in line for line in self.left_behind()), "the service is not up")
         stop = subprocess.run([SCRIPT, "--stop", "--data-dir", self.dir], capture_output=True, text=True,
                               check=False, timeout=60)
