@@ -46,6 +46,10 @@
  * `layers` repeats that element n times; with more it must agree. rope_scaling is
  * {"rope_type": "llama3", "factor", "low_freq_factor", "high_freq_factor",
  * "original_max_position_embeddings"}.
+ * Read as well: the configuration of OpenELM, known by its model_dim, whose other members are not
+ * looked at: head_dim, vocab_size, num_transformer_layers, num_query_heads[], num_kv_heads[],
+ * ffn_multipliers[] of model_dim, rounded to ffn_dim_divisor (256), share_input_output_layers,
+ * rope_freq_constant. Its norms of q and k are not part of a shape.
  * Written: all of the example's members; qkv_bias, output_bias and rope_scaling only when
  * they differ from the default.
  */
@@ -91,6 +95,9 @@ enum status shape_check(const struct shape *shape, struct error *err);
 /* Reads a shape object that the caller opened, ends it (unknown members are
  * refused) and checks it. */
 enum status shape_read(struct shape *shape, struct field *f);
+
+/* OpenELM's members into an initialised shape, for shape_read. */
+void shape_read_openelm(struct shape *shape, struct field *f);
 
 /* The same from text. */
 enum status shape_parse(struct shape *shape, const char *text, size_t len, struct error *err);

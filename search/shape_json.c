@@ -52,9 +52,20 @@ static void read_layers(struct shape *shape, struct field *f)
     if (given == 1 && n > 1) shape_set_layers(shape, n, shape->layer[0]);
 }
 
+static enum status check(const struct shape *shape, struct field *f)
+{
+    struct error err = { 0 };
+    if (!f->err->status && shape_check(shape, &err)) field_fail(f, NULL, "%s", err.text);
+    return f->err->status;
+}
+
 enum status shape_read(struct shape *shape, struct field *f)
 {
     shape_init(shape);
+    if (field_has(f, "model_dim")) {
+        shape_read_openelm(shape, f);
+        return check(shape, f);
+    }
     field_choice_or(f, "schema", schemas, 0);
     const char *family = families[field_choice_or(f, "family", families, 0)];
     snprintf(shape->family, sizeof shape->family, "%s", family);
@@ -68,9 +79,7 @@ enum status shape_read(struct shape *shape, struct field *f)
     shape->norm_eps = field_double_or(f, "norm_eps", 0, 1, shape->norm_eps);
     read_rope_scaling(&shape->rope_scaling, f);
     read_layers(shape, f);
-
-    struct error err = { 0 };
-    if (!f->err->status && shape_check(shape, &err)) field_fail(f, NULL, "%s", err.text);
+    check(shape, f);
     return field_end(f);
 }
 

@@ -9,7 +9,7 @@
 
 M is a folder or a GGUF file, a task's lines are {"choices": [{"context", "continuation"}], "gold"}. The reference follows
 lm-evaluation-harness (trailing spaces to the continuation, the tail of the tokens of both, left truncation); it keeps an
-item's context in transformers' own cache, and checks every 50th item against whole sequences without one. It is slow: it
+item's context in transformers' own cache, takes contexts of one length together, and checks an item of every tenth batch against whole sequences without one. It is slow: it
 writes an item a line and goes on where it was. Exit status 1 when a choice differs whose log-likelihoods are further
 apart than rounding."""
 import argparse, json, os, pathlib, subprocess, sys, time
@@ -52,41 +52,56 @@ class Reference:
         logits = self.model(torch.tensor([(before + asked)[:-1]])).logits[0, -len(asked):]
         return float(torch.log_softmax(logits, -1).gather(1, torch.tensor(asked)[:, None]).sum())
 
-    def shared(self, pairs):
-        """One context, several continuations: the context once, then all continuations as a padded batch."""
-        torch, (before, _) = self.torch, pairs[0]
-        first = self.model(torch.tensor([before]), use_cache=True, logits_to_keep=1)
-        start = torch.log_softmax(first.logits[0, -1], -1)
-        sums = [float(start[asked[0]]) for _, asked in pairs]
-        longest = max(len(asked) for _, asked in pairs) - 1
-        if not longest:
-            return sums
-        cache = first.past_key_values
-        cache.batch_repeat_interleave(len(pairs))
-        rows = torch.tensor([asked[:-1] + [0] * (longest - len(asked) + 1) for _, asked in pairs])
-        at = torch.arange(len(before), len(before) + longest)[None].expand(len(pairs), -1)
-        log_p = torch.log_softmax(self.model(rows, past_key_values=cache, position_ids=at, use_cache=True).logits, -1)
-        return [s + sum(float(log_p[i, k, t]) for k, t in enumerate(asked[1:])) for i, (s, (_, asked)) in enumerate(zip(sums, pairs))]
+    def shared(self, batch):
+        """Items whose contexts have as many tokens: the contexts once, then all continuations as one padded batch."""
+        torch, n = self.torch, len(batch[0][0][0])
+        first = self.model(torch.tensor([pairs[0][0] for pairs in batch]), use_cache=True, logits_to_keep=1)
+        start = torch.log_softmax(first.logits[:, -1], -1)
+        owner = [b for b, pairs in enumerate(batch) for _ in pairs]
+        asked = [a for pairs in batch for _, a in pairs]
+        sums = [float(start[b, a[0]]) for b, a in zip(owner, asked)]
+        longest = max(map(len, asked)) - 1
+        if longest:
+            cache = first.past_key_values
+            cache.batch_select_indices(torch.tensor(owner))
+            rows = torch.tensor([a[:-1] + [0] * (longest - len(a) + 1) for a in asked])
+            at = torch.arange(n, n + longest)[None].expand(len(rows), -1)
+            log_p = torch.log_softmax(self.model(rows, past_key_values=cache, position_ids=at, use_cache=True).logits, -1)
+            sums = [s + sum(float(log_p[i, k, t]) for k, t in enumerate(a[1:])) for i, (s, a) in enumerate(zip(sums, asked))]
+        return [[s for s, b in zip(sums, owner) if b == i] for i in range(len(batch))]
 
-    def score(self, item, check):
-        pairs = [self.encode(c["context"], c["continuation"]) for c in item["choices"]]
+    def score(self, batch, check):
         with self.torch.no_grad():
-            if any(before != pairs[0][0] for before, _ in pairs):
-                return [self.whole(pair) for pair in pairs]
-            sums = self.shared(pairs)
-            if check:
-                for got, pair in zip(sums, pairs):
-                    assert abs(got - self.whole(pair)) < NEAR, "transformers' cache disagrees with itself"
+            if any(before != pairs[0][0] for pairs in batch for before, _ in pairs):
+                return [[self.whole(pair) for pair in pairs] for pairs in batch]
+            sums = self.shared(batch)
+            for got, pair in zip(sums[0], batch[0]) if check else ():
+                assert abs(got - self.whole(pair)) < NEAR, "transformers' cache disagrees with itself"
         return sums
 
 
+def batches_of(pairs, done, most):
+    """Numbers of items not yet done: those with one context of the same length together, the others alone."""
+    groups = {}
+    for i, item in enumerate(pairs):
+        if i not in done:
+            one = all(before == item[0][0] for before, _ in item)
+            groups.setdefault(len(item[0][0]) if one else (i,), []).append(i)
+    return [g[k:k + most] for g in groups.values() for k in range(0, len(g), most)]
+
+
+def read_reference(path):
+    path = pathlib.Path(path)
+    return dict(json.loads(line) for line in path.read_text().splitlines()) if path.exists() else {}
+
+
 def reference(args):
-    out = pathlib.Path(args.out)
-    done = out.read_text().count("\n") if out.exists() else 0
     items, model = items_of(args.task, args.limit), Reference(args.model, args.threads, args.context)
-    with out.open("a") as f:
-        for i in range(done, len(items)):
-            f.write(json.dumps(model.score(items[i], i % 50 == 0)) + "\n")
+    pairs = [[model.encode(c["context"], c["continuation"]) for c in item["choices"]] for item in items]
+    with open(args.out, "a") as f:
+        for n, batch in enumerate(batches_of(pairs, read_reference(args.out), 8)):
+            for i, sums in zip(batch, model.score([pairs[i] for i in batch], n % 10 == 0)):
+                f.write(json.dumps([i, sums]) + "\n")
             f.flush()
 
 
@@ -108,11 +123,12 @@ def pick(sums, lengths=None):
 
 def compare(args):
     items = items_of(args.task, args.limit)
-    theirs = [json.loads(line) for line in pathlib.Path(args.out).read_text().splitlines()]
+    theirs = read_reference(args.out)
     samples = [json.loads(line) for line in (pathlib.Path(args.work) / "result/samples_task.jsonl").read_text().splitlines()]
-    n = min(len(items), len(theirs), len(samples))
+    both = [i for i in sorted(theirs) if i < min(len(items), len(samples))]
+    n = len(both)
     worst, differ, right = 0.0, [], {"ours": [0, 0], "theirs": [0, 0]}
-    for i in range(n):
+    for i in both:
         mine = [float(r[0]) for r in samples[i]["filtered_resps"]]
         lengths = [len(c["continuation"].removeprefix(" ")) for c in items[i]["choices"]]
         worst = max(worst, max(abs(a - b) for a, b in zip(mine, theirs[i])))
@@ -124,7 +140,7 @@ def compare(args):
             if a != b:
                 gap = abs(theirs[i][a] - theirs[i][b]) if not k else abs(theirs[i][a] / lengths[a] - theirs[i][b] / lengths[b])
                 differ.append((i, ("acc", "acc_norm")[k], gap))
-    print(f"{n} items, {sum(map(len, theirs[:n]))} log-likelihoods, largest difference {worst:.2e}")
+    print(f"{n} items, {sum(len(theirs[i]) for i in both)} log-likelihoods, largest difference {worst:.2e}")
     for name, (acc, norm) in right.items():
         print(f"{name}: acc {acc / n:.4f} ({acc}), acc_norm {norm / n:.4f} ({norm})")
     print(f"choices that differ: {len(differ)}", *differ[:10])

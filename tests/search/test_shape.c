@@ -56,6 +56,31 @@ static void test_refusals(void)
             "rope_scaling needs 0 < low_freq_factor < high_freq_factor", "");
 }
 
+/* Apple's OpenELM-270M as its configuration says it. */
+static void test_openelm(void)
+{
+    static const int ffn[] = { 768,  1024, 1280, 1536, 1792, 2048, 2560, 2816,
+                               3072, 3328, 3584, 3840, 4352, 4608, 4864, 5120 };
+    struct shape s = parsed(
+        "{\"activation_fn_name\":\"swish\",\"ffn_dim_divisor\":256,\"ffn_multipliers\":[0.5,0.73,"
+        "0.97,1.2,1.43,1.67,1.9,2.13,2.37,2.6,2.83,3.07,3.3,3.53,3.77,4.0],\"ffn_with_glu\":true,"
+        "\"head_dim\":64,\"model_dim\":1280,\"num_kv_heads\":[3,3,3,3,3,4,4,4,4,4,4,4,5,5,5,5],"
+        "\"num_query_heads\":[12,12,12,12,12,16,16,16,16,16,16,16,20,20,20,20],"
+        "\"num_transformer_layers\":16,\"rope_freq_constant\":10000,"
+        "\"share_input_output_layers\":true,\"vocab_size\":32000}");
+    CHECK_INT(s.n_layers, 16);
+    for (int l = 0; l < 16; l++) CHECK_INT(s.layer[l].ffn, ffn[l]);
+    CHECK_INT(s.layer[4].q_heads, 12);
+    CHECK_INT(s.layer[15].kv_heads, 5);
+    CHECK(s.tie_word_embeddings, "not tied");
+    refused("{\"model_dim\":64,\"head_dim\":8,\"vocab_size\":300,\"num_transformer_layers\":2,"
+            "\"num_query_heads\":[1,2],\"num_kv_heads\":[1],\"ffn_multipliers\":[1,2]}",
+            "num_kv_heads: has 1 elements for 2 layers", "/num_kv_heads");
+    refused("{\"model_dim\":64,\"head_dim\":8,\"vocab_size\":300,\"num_transformer_layers\":1,"
+            "\"num_query_heads\":[1],\"num_kv_heads\":[1],\"ffn_multipliers\":[1e6]}",
+            "layer 0: ffn is 262145, outside 1..262144", "");
+}
+
 /* ---- the content address ------------------------------------------------------------------ */
 
 static void test_the_hash_is_the_canonical_text(void)
@@ -277,6 +302,7 @@ static void test_options_return(const char *json)
 int main(void)
 {
     test_refusals();
+    test_openelm();
     test_the_hash_is_the_canonical_text();
     test_printing_and_reading_return_the_shape();
     test_counts();
