@@ -168,6 +168,22 @@ static void op_attention_128(struct bench *b) { op_attention(b, 1, 65, 3, 3, 128
 static void op_attention_mha(struct bench *b) { op_attention(b, 2, 192, 3, 3, 64); }
 static void op_attention_gqa(struct bench *b) { op_attention(b, 2, 320, 9, 3, 64); }
 static void op_attention_wide(struct bench *b) { op_attention(b, 1, 128, 4, 1, 128); }
+/* A shared beginning and two endings, a text of its own, two rows that go on from a store. */
+static void op_attention_spans(struct bench *b)
+{
+    static const int32_t spans[][SPAN_MEMBERS] = { { 0, 70, 0, 0, 0 },
+                                                   { 70, 9, 0, 70, 70 },
+                                                   { 79, 1, 0, 70, 79 },
+                                                   { 80, 33, 0, 0, 80 },
+                                                   { 113, 2, 120, 40, 160 } };
+    struct attention_shape s = { .q_heads = 6, .kv_heads = 2, .head_dim = 64 };
+    struct view q = input(b, BLOCK_ACTIVATIONS, 115, 384), k = input(b, BLOCK_ACTIVATIONS, 162, 128),
+                v = input(b, BLOCK_ACTIVATIONS, 162, 128);
+    struct view out = output(b, BLOCK_ACTIVATIONS, 115, 384), at = ids(b, 5 * SPAN_MEMBERS, 2);
+    b->be->upload_ids(b->be, at, spans[0]);
+    at.rows = 5, at.cols = at.ld = SPAN_MEMBERS;
+    b->be->attention_spans(b->be, out, q, k, v, at, s);
+}
 static void op_attention_plain(struct bench *b) { op_attention(b, 2, 37, 4, 2, 24); }
 
 static void op_cross_entropy(struct bench *b)
@@ -199,6 +215,7 @@ static const struct {
     { "attention gqa", op_attention_gqa, 5e-6, 8e-3 },
     { "attention wide", op_attention_wide, 5e-6, 8e-3 },
     { "attention plain", op_attention_plain, 5e-6, 8e-3 },
+    { "attention spans", op_attention_spans, 5e-6, 8e-3 },
     { "cross entropy", op_cross_entropy, 2e-6, 4e-3 },
 };
 

@@ -95,6 +95,7 @@ static enum status open_device(struct backend **out, const char *name, bool half
     loss_install(be);
     cudnn_attention_open(d);
     attention_install(be);
+    spans_install(be);
     optim_install(be);
     if (share_install(be, err)) {
         cuda_close(be);

@@ -163,6 +163,7 @@ void norm_install(struct backend *be);
 void pointwise_install(struct backend *be); /* rope, swiglu */
 void loss_install(struct backend *be);
 void attention_install(struct backend *be);
+void spans_install(struct backend *be);
 void optim_install(struct backend *be);
 void optim_close(struct device *d);
 

@@ -15,7 +15,8 @@ enum status fail_path(struct error *err, const char *what, const char *path)
 {
     int code = errno;
     bool full = code == ENOSPC || code == EDQUOT || code == EFBIG;
-    enum status status = code == ENOENT || code == ENOTDIR ? E_MISSING : full ? E_BUSY : E_IO;
+    bool missing = code == ENOENT || code == ENOTDIR, wrong = code == ELOOP || code == ENAMETOOLONG;
+    enum status status = missing ? E_MISSING : full ? E_BUSY : wrong ? E_INPUT : E_IO;
     return fail(err, status, "cannot %s %s: %s", what, path, strerror(code));
 }
 

@@ -16,7 +16,7 @@
  *
  * Every failure names the path and what the system said. A missing file is
  * E_MISSING, a full disk E_BUSY (nothing is wrong with the job: try again), what is
- * wrong with the file itself E_INPUT, the rest E_IO.
+ * wrong with the file or its name (links in a circle) E_INPUT, the rest E_IO.
  */
 
 /* A file mapped for reading. Empty files have len 0 and bytes that may not be read. */

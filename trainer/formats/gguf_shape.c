@@ -74,15 +74,17 @@ static enum status refuse_others(struct reading *r)
 /* ---- widths, one for all or one per layer -------------------------------------------------------
  */
 
-static enum status width_at(struct reading *r, const char *what, int layer, int max, int *out)
+static enum status width_at(struct reading *r, const char *what, const struct shape *shape,
+                            int layer, int max, int *out)
 {
     const struct gguf_key *key = gguf_key(r->g, key_of(r, what));
     if (!key) return fail(r->err, E_INPUT, "key %s is missing", r->key);
     if (!gguf_is_whole(key))
         return fail(r->err, E_INPUT, "key %s is not a whole number or an array of them", r->key);
     size_t i = key->is_array ? (size_t)layer : 0;
-    if (i >= key->n)
-        return fail(r->err, E_INPUT, "key %s has %zu elements, fewer than layers", r->key, key->n);
+    if (key->is_array && key->n != (size_t)shape->n_layers)
+        return fail(r->err, E_INPUT, "key %s has %zu elements for %d layers", r->key, key->n,
+                    shape->n_layers);
     int64_t n = gguf_int_at(key, i);
     if (n < 1 || n > max)
         return fail(r->err, E_INPUT, "key %s is %lld in layer %d, outside 1..%d", r->key,
@@ -97,11 +99,12 @@ static enum status read_layers(struct reading *r, struct shape *shape)
     bool has_kv = gguf_key(r->g, key_of(r, "attention.head_count_kv")) != NULL;
     for (int l = 0; l < shape->n_layers && !r->err->status; l++) {
         struct layer_shape *layer = &shape->layer[l];
-        TRY(width_at(r, "attention.head_count", l, SHAPE_MAX_HEADS, &layer->q_heads));
+        TRY(width_at(r, "attention.head_count", shape, l, SHAPE_MAX_HEADS, &layer->q_heads));
         layer->kv_heads = layer->q_heads;
         if (has_kv)
-            TRY(width_at(r, "attention.head_count_kv", l, SHAPE_MAX_HEADS, &layer->kv_heads));
-        TRY(width_at(r, "feed_forward_length", l, SHAPE_MAX_FFN, &layer->ffn));
+            TRY(width_at(r, "attention.head_count_kv", shape, l, SHAPE_MAX_HEADS,
+                         &layer->kv_heads));
+        TRY(width_at(r, "feed_forward_length", shape, l, SHAPE_MAX_FFN, &layer->ffn));
     }
     return r->err->status;
 }
