@@ -125,7 +125,7 @@ static enum status write_config(const struct shape *s, const struct export_spec 
 enum status export_decilm(struct weights *w, const struct export_spec *spec, const char *dir,
                           struct export_result *out, struct error *err)
 {
-    int eos;
+    struct export_ends ends;
     struct weights *padded;
     if (w->shape.qkv_bias || w->shape.output_bias)
         return fail(err, E_INPUT,
@@ -133,9 +133,9 @@ enum status export_decilm(struct weights *w, const struct export_spec *spec, con
     pad_to_decilm(&w->shape, &out->shape);
     out->has_weights = true;
     strcpy(out->architecture, "DeciLMForCausalLM");
-    TRY(export_tokenizer(spec, dir, &eos, err));
-    TRY(export_generation(eos, dir, err));
-    TRY(write_config(&out->shape, spec, eos, dir, err));
+    TRY(export_tokenizer(spec, dir, &ends, err));
+    TRY(export_generation(ends, dir, err));
+    TRY(write_config(&out->shape, spec, ends.eos, dir, err));
     TRY(weights_pad(&padded, w, &out->shape, err));
     export_tensors(padded, spec->type, dir, err);
     weights_close(padded);

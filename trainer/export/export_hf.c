@@ -66,16 +66,16 @@ static enum status write_modeling(const char *dir, struct error *err)
 enum status export_hf(struct weights *w, const struct export_spec *spec, const char *dir,
                       struct export_result *out, struct error *err)
 {
-    int eos;
-    TRY(export_tokenizer(spec, dir, &eos, err));
-    TRY(export_generation(eos, dir, err));
+    struct export_ends ends;
+    TRY(export_tokenizer(spec, dir, &ends, err));
+    TRY(export_generation(ends, dir, err));
     out->shape = w->shape;
     out->has_weights = true;
     out->is_stock = export_is_stock(&w->shape);
     strcpy(out->architecture, !out->is_stock      ? "LatheForCausalLM"
                               : w->shape.qkv_bias ? "Qwen2ForCausalLM"
                                                   : "LlamaForCausalLM");
-    json_t *config = config_of(&w->shape, spec->max_position, eos);
+    json_t *config = config_of(&w->shape, spec->max_position, ends.eos);
     if (!out->is_stock) use_own_classes(config, &w->shape);
     json_object_set_new(config, "torch_dtype", json_string(dtype_name(spec->type)));
     write_config(config, dir, err);

@@ -2,55 +2,68 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "trainer/data/bpe.h"
 #include "trainer/data/tokenizer.h"
 #include "trainer/export/export.h"
 #include "trainer/formats/file.h"
 
-static void put_config(struct emit *e, const char *eos, size_t n_eos, int max_position)
+/* The token's text under `key`; nothing for -1. */
+static enum status put_token(struct emit *e, const char *key, struct tokenizer *t, int32_t id,
+                             struct error *err)
 {
-    emit_begin(e, '{');
-    emit_kv_string(e, "tokenizer_class", "PreTrainedTokenizerFast");
-    if (n_eos) {
-        emit_key(e, "eos_token");
-        emit_string_n(e, eos, n_eos);
-        emit_key(e, "pad_token");
-        emit_string_n(e, eos, n_eos);
+    struct buf text;
+    if (id < 0) return OK;
+    buf_init(&text, 1 << 12);
+    if (!t->decode(t, &id, 1, &text, err)) {
+        emit_key(e, key);
+        emit_string_n(e, text.bytes ? text.bytes : "", text.len);
     }
-    emit_kv_int(e, "model_max_length", max_position);
-    emit_kv_bool(e, "clean_up_tokenization_spaces", false);
-    emit_end(e);
-}
-
-static enum status write_config(struct tokenizer *t, const struct export_spec *spec,
-                                const char *dir, struct error *err)
-{
-    struct buf text, eos;
-    struct emit e;
-    buf_init(&text, 1 << 16);
-    buf_init(&eos, 1 << 12);
-    if (t->eod >= 0) t->decode(t, &t->eod, 1, &eos, err);
-    emit_init(&e, &text);
-    put_config(&e, eos.bytes ? eos.bytes : "", eos.len, spec->max_position);
-    if (!err->status) export_text(dir, "tokenizer_config.json", &text, err);
     buf_release(&text);
-    buf_release(&eos);
     return err->status;
 }
 
-enum status export_tokenizer(const struct export_spec *spec, const char *dir, int *eos,
-                             struct error *err)
+static enum status put_config(struct emit *e, struct tokenizer *t, int bos,
+                              const struct export_spec *spec, struct error *err)
+{
+    emit_begin(e, '{');
+    emit_kv_string(e, "tokenizer_class", "PreTrainedTokenizerFast");
+    TRY(put_token(e, "bos_token", t, bos, err));
+    TRY(put_token(e, "eos_token", t, t->eod, err));
+    TRY(put_token(e, "pad_token", t, t->eod, err));
+    emit_kv_int(e, "model_max_length", spec->max_position);
+    emit_kv_bool(e, "clean_up_tokenization_spaces", false);
+    emit_end(e);
+    return OK;
+}
+
+static enum status write_config(struct tokenizer *t, int bos, const struct export_spec *spec,
+                                const char *dir, struct error *err)
+{
+    struct buf text;
+    struct emit e;
+    buf_init(&text, 1 << 16);
+    emit_init(&e, &text);
+    if (!put_config(&e, t, bos, spec, err)) export_text(dir, "tokenizer_config.json", &text, err);
+    buf_release(&text);
+    return err->status;
+}
+
+enum status export_tokenizer(const struct export_spec *spec, const char *dir,
+                             struct export_ends *ends, struct error *err)
 {
     struct tokenizer *t;
-    *eos = -1;
+    *ends = (struct export_ends){ -1, -1 };
     if (!spec->tokenizer_dir) return OK;
     TRY(tokenizer_open(&t, spec->tokenizer_dir, err));
-    *eos = t->eod;
-    if (!t->save(t, dir, err)) write_config(t, spec, dir, err);
+    const struct bpe *bpe = tokenizer_bpe_of(t);
+    int bos = bpe ? bpe->bos : -1;
+    *ends = (struct export_ends){ bos >= 0 ? bos : t->eod, t->eod };
+    if (!t->save(t, dir, err)) write_config(t, bos, spec, dir, err);
     tokenizer_close(t);
     return err->status;
 }
 
-enum status export_generation(int eos, const char *dir, struct error *err)
+enum status export_generation(struct export_ends ends, const char *dir, struct error *err)
 {
     struct buf text;
     struct emit e;
@@ -58,11 +71,9 @@ enum status export_generation(int eos, const char *dir, struct error *err)
     emit_init(&e, &text);
     emit_begin(&e, '{');
     emit_kv_bool(&e, "do_sample", false);
-    if (eos >= 0) {
-        emit_kv_int(&e, "bos_token_id", eos);
-        emit_kv_int(&e, "eos_token_id", eos);
-        emit_kv_int(&e, "pad_token_id", eos);
-    }
+    if (ends.bos >= 0) emit_kv_int(&e, "bos_token_id", ends.bos);
+    if (ends.eos >= 0) emit_kv_int(&e, "eos_token_id", ends.eos);
+    if (ends.eos >= 0) emit_kv_int(&e, "pad_token_id", ends.eos);
     emit_end(&e);
     export_text(dir, "generation_config.json", &text, err);
     buf_release(&text);
