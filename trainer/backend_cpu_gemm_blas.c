@@ -3,10 +3,23 @@
 #include <cblas.h>
 #include <string.h>
 
+/* One row: b is read once where it lies, which sgemm would copy first. */
+static void row_product(int N, int K, struct operand a, struct operand b, float *c, bool add)
+{
+    bool plain_b = b.col == 1;
+    cblas_sgemv(CblasRowMajor, plain_b ? CblasTrans : CblasNoTrans, plain_b ? K : N,
+                plain_b ? N : K, 1, b.at, (int)(plain_b ? b.row : b.col), a.at, (int)a.col,
+                add ? 1 : 0, c, 1);
+}
+
 static void product(int M, int N, int K, struct operand a, struct operand b, float *c, int ldc,
                     bool add, float *scratch)
 {
     (void)scratch;
+    if (M == 1) {
+        row_product(N, K, a, b, c, add);
+        return;
+    }
     cblas_sgemm(CblasRowMajor, a.col == 1 ? CblasNoTrans : CblasTrans,
                 b.col == 1 ? CblasNoTrans : CblasTrans, M, N, K, 1, a.at,
                 (int)(a.col == 1 ? a.row : a.col), b.at, (int)(b.col == 1 ? b.row : b.col),
