@@ -51,6 +51,9 @@ struct gemm {
                            float *c, int ldc, bool add);
 };
 
+/* The product of a single row (1, K), for every implementation: b is read once, where it lies. */
+void gemm_row(int N, int K, struct operand a, struct operand b, float *c, bool add);
+
 static inline size_t gemm_packed(int K, int N)
 {
     return (size_t)K * (size_t)((N + GEMM_TILE_COLS - 1) / GEMM_TILE_COLS * GEMM_TILE_COLS);

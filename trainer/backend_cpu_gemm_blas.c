@@ -3,8 +3,7 @@
 #include <cblas.h>
 #include <string.h>
 
-/* One row: b is read once where it lies, which sgemm would copy first. */
-static void row_product(int N, int K, struct operand a, struct operand b, float *c, bool add)
+void gemm_row(int N, int K, struct operand a, struct operand b, float *c, bool add)
 {
     bool plain_b = b.col == 1;
     cblas_sgemv(CblasRowMajor, plain_b ? CblasTrans : CblasNoTrans, plain_b ? K : N,
@@ -16,10 +15,6 @@ static void product(int M, int N, int K, struct operand a, struct operand b, flo
                     bool add, float *scratch)
 {
     (void)scratch;
-    if (M == 1) {
-        row_product(N, K, a, b, c, add);
-        return;
-    }
     cblas_sgemm(CblasRowMajor, a.col == 1 ? CblasNoTrans : CblasTrans,
                 b.col == 1 ? CblasNoTrans : CblasTrans, M, N, K, 1, a.at,
                 (int)(a.col == 1 ? a.row : a.col), b.at, (int)(b.col == 1 ? b.row : b.col),

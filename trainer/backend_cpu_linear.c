@@ -111,9 +111,13 @@ static void forward_piece(const struct gemm *gemm, const struct projection *p, s
                           struct piece piece, float *scratch)
 {
     bool add = prepare(p, piece);
-    gemm->product(piece.rows, piece.cols, inp.cols, plain(host_row(inp, piece.row), inp.ld),
-                  transposed(host_row(p->weight, piece.col), p->weight.ld),
-                  host_row(p->out, piece.row) + piece.col, p->out.ld, add, scratch);
+    struct operand left = plain(host_row(inp, piece.row), inp.ld);
+    struct operand right = transposed(host_row(p->weight, piece.col), p->weight.ld);
+    float *out = host_row(p->out, piece.row) + piece.col;
+    if (inp.rows == 1) /* one token: packing weights would cost more than the product */
+        gemm_row(piece.cols, inp.cols, left, right, out, add);
+    else
+        gemm->product(piece.rows, piece.cols, inp.cols, left, right, out, p->out.ld, add, scratch);
 }
 
 static void weight_piece(const struct gemm *gemm, const struct projection *p, struct view inp,

@@ -60,6 +60,7 @@ static void linear(struct world *w, int N, int K, bool add)
 
 static void linear_tall(struct world *w) { linear(w, 130, 31, false); }
 static void linear_wide(struct world *w) { linear(w, 9, 150, true); }
+static void linear_row(struct world *w) { linear(w, 1, 150, false); }
 static void linear_one(struct world *w) { linear(w, 1, 1, false); }
 
 static void rope(struct world *w)
@@ -240,6 +241,7 @@ static const struct {
     { "rmsnorm_one", rmsnorm_one },
     { "linear_tall", linear_tall },
     { "linear_wide", linear_wide },
+    { "linear_row", linear_row },
     { "linear_one", linear_one },
     { "rope", rope },
     { "swiglu", swiglu },
