@@ -113,6 +113,14 @@ static int dataset_list(struct context *ctx)
     return command_list(ctx, "datasets", NULL, dataset_columns);
 }
 static int dataset_get(struct context *ctx) { return command_get(ctx, "datasets", dataset_card); }
+static int dataset_stats(struct context *ctx)
+{
+    char path[HTTP_MAX_PATH];
+    if (command_path(ctx, path, "datasets", ctx->args->operands[0], "/stats"))
+        return command_fail(ctx);
+    return command_document(ctx, path);
+}
+
 static int dataset_watch(struct context *ctx)
 {
     return watch_resource(ctx, "datasets", ctx->args->operands[0]);
@@ -152,6 +160,7 @@ static int model_list(struct context *ctx)
     return command_list(ctx, "models", NULL, model_columns);
 }
 static int model_get(struct context *ctx) { return command_get(ctx, "models", model_card); }
+static int model_delete(struct context *ctx) { return command_delete(ctx, "models"); }
 
 static const struct opt list_opts[] = { COMMAND_LIST_OPTS, { NULL, 0, NULL, NULL } };
 static const struct opt watch_opts[] = { WATCH_OPTS, { NULL, 0, NULL, NULL } };
@@ -192,6 +201,7 @@ const struct verb dataset_verbs[] = {
       0, 0, dataset_create },
     { "list", "", "show datasets", NULL, list_opts, 0, 0, dataset_list },
     { "get", "ID", "show one", NULL, NULL, 1, 1, dataset_get },
+    { "stats", "ID", "what is in it, domain by domain, as JSON", NULL, NULL, 1, 1, dataset_stats },
     { "watch", "ID", "follow its making", NULL, watch_opts, 1, 1, dataset_watch },
     { NULL, NULL, NULL, NULL, NULL, 0, 0, NULL },
 };
@@ -202,5 +212,6 @@ const struct verb model_verbs[] = {
       model_opts, 1, ARGS_MAX, model_import },
     { "list", "", "show models", NULL, list_opts, 0, 0, model_list },
     { "get", "ID", "show one", NULL, NULL, 1, 1, model_get },
+    { "delete", "ID", "forget one and remove its files", NULL, NULL, 1, 1, model_delete },
     { NULL, NULL, NULL, NULL, NULL, 0, 0, NULL },
 };

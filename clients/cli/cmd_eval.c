@@ -187,7 +187,7 @@ static int eval_watch(struct context *ctx)
 {
     return watch_resource(ctx, "evaluations", ctx->args->operands[0]);
 }
-static int eval_cancel(struct context *ctx) { return command_cancel(ctx, "evaluations", card); }
+static int eval_cancel(struct context *ctx) { return command_wish(ctx, "evaluations", card); }
 
 static int eval_get(struct context *ctx)
 {

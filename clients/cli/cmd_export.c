@@ -140,7 +140,7 @@ static int export_watch(struct context *ctx)
 {
     return watch_resource(ctx, "exports", ctx->args->operands[0]);
 }
-static int export_cancel(struct context *ctx) { return command_cancel(ctx, "exports", card); }
+static int export_cancel(struct context *ctx) { return command_wish(ctx, "exports", card); }
 
 /* ---- fetching ------------------------------------------------------------------------ */
 

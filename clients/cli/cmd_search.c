@@ -109,7 +109,25 @@ static int search_watch(struct context *ctx)
 {
     return watch_resource(ctx, "searches", ctx->args->operands[0]);
 }
-static int search_cancel(struct context *ctx) { return command_cancel(ctx, "searches", card); }
+static int search_wish(struct context *ctx) { return command_wish(ctx, "searches", card); }
+
+/* The body says what differs. */
+static int search_fork(struct context *ctx)
+{
+    static const struct spec changes[] = {
+        { "name", "name", SPEC_STRING },
+        { "seed", "seed", SPEC_COUNT },
+        { "dataset", "dataset", SPEC_STRING },
+        { "ratio", "stop.ratio", SPEC_NUMBER },
+        { NULL, NULL, 0 },
+    };
+    char path[HTTP_MAX_PATH];
+    json_t *body;
+    if (command_path(ctx, path, "searches", ctx->args->operands[0], "/fork") ||
+        spec_build(ctx->args, changes, &body, &ctx->err))
+        return command_fail(ctx);
+    return command_create(ctx, path + strlen("/v1/"), body, "search watch", card);
+}
 
 static int search_shapes(struct context *ctx)
 {
@@ -248,6 +266,15 @@ static const struct opt trajectory_opts[] = {
 
 static const struct opt watch_opts[] = { WATCH_OPTS, { NULL, 0, NULL, NULL } };
 
+static const struct opt fork_opts[] = {
+    { "name", 'N', "NAME", "what to call it" },
+    { "seed", 0, "N", "another seed" },
+    { "dataset", 'd', "ID", "another data set" },
+    { "ratio", 'r', "SHARE", "stop when this share is removed" },
+    SPEC_OPTS,
+    { NULL, 0, NULL, NULL },
+};
+
 const struct verb search_verbs[] = {
     { "create", "", "start a search",
       "Examples\n"
@@ -266,6 +293,11 @@ const struct verb search_verbs[] = {
       search_shapes },
     { "trajectory", "ID", "every removal, or the order in which the types went", NULL,
       trajectory_opts, 1, 1, search_trajectory },
-    { "cancel", "ID", "stop one; what it found stays", NULL, NULL, 1, 1, search_cancel },
+    { "fork", "ID", "the same search again, with changes",
+      "Example\n  lathe search fork srch_1 --seed 2 --set recipe.learning_rate=5e-4\n", fork_opts,
+      1, 1, search_fork },
+    { "pause", "ID", "stop one at a checkpoint", NULL, NULL, 1, 1, search_wish },
+    { "resume", "ID", "go on with a paused or failed one", NULL, NULL, 1, 1, search_wish },
+    { "cancel", "ID", "stop one; what it found stays", NULL, NULL, 1, 1, search_wish },
     { NULL, NULL, NULL, NULL, NULL, 0, 0, NULL },
 };

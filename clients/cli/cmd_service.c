@@ -24,6 +24,9 @@ static int job_list(struct context *ctx)
     return command_list(ctx, "jobs", filters, job_columns);
 }
 
+static int job_get(struct context *ctx) { return command_get(ctx, "jobs", job_columns); }
+static int job_cancel(struct context *ctx) { return command_wish(ctx, "jobs", job_columns); }
+
 /* How many jobs are in this state, as far as one page tells. */
 static enum status count_jobs(struct context *ctx, const char *state, size_t *n)
 {
@@ -102,6 +105,8 @@ const struct verb status_verbs[] = {
 
 const struct verb job_verbs[] = {
     { "list", "", "show jobs", NULL, job_opts, 0, 0, job_list },
+    { "get", "ID", "show one", NULL, NULL, 1, 1, job_get },
+    { "cancel", "ID", "stop one for good", NULL, NULL, 1, 1, job_cancel },
     { NULL, NULL, NULL, NULL, NULL, 0, 0, NULL },
 };
 

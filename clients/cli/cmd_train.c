@@ -1,69 +1,13 @@
+#include <stdlib.h>
 #include <string.h>
 #include "clients/cli/arms.h"
 #include "clients/cli/command.h"
 #include "clients/cli/look.h"
 #include "clients/cli/print.h"
-#include "clients/cli/shapes.h"
 #include "clients/cli/spec.h"
 #include "clients/cli/watch.h"
 
-/* architectures, run, compare: what comes out of a search, and what is made of it. */
-
-static const struct show architecture_columns[] = {
-    { "id", "id", SHOW_TEXT },
-    { "search", "search", SHOW_TEXT },
-    { "ordinal", "ordinal", SHOW_WHOLE },
-    { "removed", "ratio", SHOW_PERCENT },
-    { "params", "totals.params", SHOW_COUNT },
-    { "FLOPs/token", "totals.flops_per_token", SHOW_COUNT },
-    { "KV bytes/token", "totals.kv_bytes_per_token", SHOW_WHOLE },
-    { "weights", "weights", SHOW_TEXT },
-    { "shape hash", "shape_hash", SHOW_TEXT },
-    { NULL, NULL, 0 },
-};
-
-static const struct show architecture_card[] = {
-    { "search", "search", SHOW_TEXT },
-    { "ordinal", "ordinal", SHOW_WHOLE },
-    { "step", "step", SHOW_WHOLE },
-    { "tokens", "tokens", SHOW_WHOLE },
-    { "removed", "ratio", SHOW_PERCENT },
-    { "params", "totals.params", SHOW_WHOLE },
-    { "without embeddings", "totals.params_non_embedding", SHOW_WHOLE },
-    { "FLOPs/token", "totals.flops_per_token", SHOW_COUNT },
-    { "KV bytes/token", "totals.kv_bytes_per_token", SHOW_WHOLE },
-    { "weights", "weights", SHOW_TEXT },
-    { "shape hash", "shape_hash", SHOW_TEXT },
-    { "hidden size", "shape.hidden_size", SHOW_WHOLE },
-    { "vocabulary", "shape.vocab_size", SHOW_WHOLE },
-    { NULL, NULL, 0 },
-};
-
-static int architecture_list(struct context *ctx)
-{
-    static const char *const filters[] = { "search", "ratio", "min-params", "max-params", NULL };
-    return command_list(ctx, "architectures", filters, architecture_columns);
-}
-
-static int architecture_get(struct context *ctx)
-{
-    char path[HTTP_MAX_PATH];
-    json_t *it = NULL;
-    bool human = args_has(ctx->args, "human");
-    if (command_path(ctx, path, "architectures", ctx->args->operands[0], ""))
-        return command_fail(ctx);
-    if (http_get(&ctx->http, path, &it, &ctx->err)) return command_fail(ctx);
-    json_t *shape = look_at(it, human ? "human_shape" : "shape");
-    if (args_has(ctx->args, "shape") || human) {
-        print_json(shape, stdout);
-    } else if (!command_print_json(ctx, it)) {
-        show_card(it, architecture_card, stdout);
-        putchar('\n');
-        shapes_print_layers(shape, stdout);
-    }
-    json_decref(it);
-    return 0;
-}
+/* run, compare: what is made of an architecture. */
 
 static const struct show run_columns[] = {
     { "id", "id", SHOW_TEXT },
@@ -133,7 +77,7 @@ static int run_watch(struct context *ctx)
 {
     return watch_resource(ctx, "runs", ctx->args->operands[0]);
 }
-static int run_cancel(struct context *ctx) { return command_cancel(ctx, "runs", run_card); }
+static int run_wish(struct context *ctx) { return command_wish(ctx, "runs", run_card); }
 
 static const struct show comparison_columns[] = {
     { "id", "id", SHOW_TEXT },
@@ -199,25 +143,22 @@ static int compare_watch(struct context *ctx)
     return compare_get(ctx);
 }
 
-static int compare_cancel(struct context *ctx)
+static int compare_wish(struct context *ctx)
 {
-    return command_cancel(ctx, "comparisons", comparison_card);
+    return command_wish(ctx, "comparisons", comparison_card);
 }
 
-static const struct opt architecture_list_opts[] = {
-    { "search", 's', "ID", "only those of one search" },
-    { "ratio", 'r', "SHARE", "the one nearest to this share removed" },
-    { "min-params", 0, "N", "at least so many parameters" },
-    { "max-params", 0, "N", "at most so many parameters" },
-    COMMAND_LIST_OPTS,
-    { NULL, 0, NULL, NULL },
-};
-
-static const struct opt architecture_get_opts[] = {
-    { "shape", 0, NULL, "print its shape document alone, for 'run create --shape'" },
-    { "human", 0, NULL, "print the shape a human would have drawn at this size" },
-    { NULL, 0, NULL, NULL },
-};
+/* Markdown, as the service wrote it. */
+static int compare_report(struct context *ctx)
+{
+    char path[HTTP_MAX_PATH], *text = NULL;
+    if (command_path(ctx, path, "comparisons", ctx->args->operands[0], "/report"))
+        return command_fail(ctx);
+    if (http_text(&ctx->http, path, &text, &ctx->err)) return command_fail(ctx);
+    fputs(text, stdout);
+    free(text);
+    return 0;
+}
 
 #define RECIPE_OPTS                                                                                \
     { "batch-size", 0, "N", "sequences a step" },                                                  \
@@ -264,15 +205,6 @@ static const struct opt compare_opts[] = {
 static const struct opt list_opts[] = { COMMAND_LIST_OPTS, { NULL, 0, NULL, NULL } };
 static const struct opt watch_opts[] = { WATCH_OPTS, { NULL, 0, NULL, NULL } };
 
-const struct verb architecture_verbs[] = {
-    { "list", "", "show architectures",
-      "Example\n  lathe architectures --search srch_1 --ratio 0.5\n", architecture_list_opts, 0, 0,
-      architecture_list },
-    { "get", "ID", "show one, layer by layer", NULL, architecture_get_opts, 1, 1,
-      architecture_get },
-    { NULL, NULL, NULL, NULL, NULL, 0, 0, NULL },
-};
-
 const struct verb run_verbs[] = {
     { "create", "", "train an architecture or a shape",
       "Example\n  lathe run create --architecture arch_57 --init reinit --dataset data_1 --tokens "
@@ -281,7 +213,9 @@ const struct verb run_verbs[] = {
     { "list", "", "show runs", NULL, run_list_opts, 0, 0, run_list },
     { "get", "ID", "show one", NULL, NULL, 1, 1, run_get },
     { "watch", "ID", "follow one until it is over", NULL, watch_opts, 1, 1, run_watch },
-    { "cancel", "ID", "stop one", NULL, NULL, 1, 1, run_cancel },
+    { "pause", "ID", "stop one at a checkpoint", NULL, NULL, 1, 1, run_wish },
+    { "resume", "ID", "go on with a paused or failed one", NULL, NULL, 1, 1, run_wish },
+    { "cancel", "ID", "stop one", NULL, NULL, 1, 1, run_wish },
     { NULL, NULL, NULL, NULL, NULL, 0, 0, NULL },
 };
 
@@ -293,6 +227,9 @@ const struct verb compare_verbs[] = {
     { "get", "ID", "show the arms and their differences", NULL, NULL, 1, 1, compare_get },
     { "watch", "ID", "follow the arms, then show their differences", NULL, watch_opts, 1, 1,
       compare_watch },
-    { "cancel", "ID", "stop the arms", NULL, NULL, 1, 1, compare_cancel },
+    { "report", "ID", "what it found, as Markdown", NULL, NULL, 1, 1, compare_report },
+    { "pause", "ID", "stop the arms at a checkpoint", NULL, NULL, 1, 1, compare_wish },
+    { "resume", "ID", "go on with the arms", NULL, NULL, 1, 1, compare_wish },
+    { "cancel", "ID", "stop the arms", NULL, NULL, 1, 1, compare_wish },
     { NULL, NULL, NULL, NULL, NULL, 0, 0, NULL },
 };

@@ -153,15 +153,34 @@ int command_create(struct context *ctx, const char *collection, json_t *body, co
     return 0;
 }
 
-int command_cancel(struct context *ctx, const char *collection, const struct show *card)
+int command_wish(struct context *ctx, const char *collection, const struct show *card)
 {
-    char path[HTTP_MAX_PATH];
+    char path[HTTP_MAX_PATH], wish[32];
     json_t *resource = NULL;
-    if (command_path(ctx, path, collection, ctx->args->operands[0], "/cancel"))
-        return command_fail(ctx);
+    snprintf(wish, sizeof wish, "/%s", ctx->args->verb->name);
+    if (command_path(ctx, path, collection, ctx->args->operands[0], wish)) return command_fail(ctx);
     if (http_post(&ctx->http, path, NULL, &resource, &ctx->err)) return command_fail(ctx);
     show_made(ctx, resource, NULL, card);
     json_decref(resource);
+    return 0;
+}
+
+int command_delete(struct context *ctx, const char *collection)
+{
+    char path[HTTP_MAX_PATH];
+    json_t *nothing = NULL;
+    if (command_path(ctx, path, collection, ctx->args->operands[0], "")) return command_fail(ctx);
+    if (http_delete(&ctx->http, path, &nothing, &ctx->err)) return command_fail(ctx);
+    json_decref(nothing);
+    return 0;
+}
+
+int command_document(struct context *ctx, const char *path)
+{
+    json_t *document = NULL;
+    if (http_get(&ctx->http, path, &document, &ctx->err)) return command_fail(ctx);
+    print_json(document, stdout);
+    json_decref(document);
     return 0;
 }
 

@@ -23,7 +23,8 @@ extern const struct group commands[];
 
 /* The groups, each in its own file. */
 extern const struct verb upload_verbs[], dataset_verbs[], model_verbs[], search_verbs[],
-    architecture_verbs[], run_verbs[], compare_verbs[], export_verbs[], eval_verbs[], job_verbs[], event_verbs[], status_verbs[];
+    architecture_verbs[], run_verbs[], compare_verbs[], export_verbs[], eval_verbs[], job_verbs[],
+    worker_verbs[], token_verbs[], event_verbs[], status_verbs[];
 
 /* "lathe: <text>" on standard error, and the exit code for the status. */
 int command_fail(struct context *ctx);
@@ -50,8 +51,14 @@ enum status command_pages(struct context *ctx, const char *path, int64_t limit, 
 int command_create(struct context *ctx, const char *collection, json_t *body, const char *hint,
                    const struct show *card);
 
-/* POST /cancel on the first operand. */
-int command_cancel(struct context *ctx, const char *collection, const struct show *card);
+/* POST /<verb> on the first operand: the verb's name is cancel, pause, resume, drain... */
+int command_wish(struct context *ctx, const char *collection, const struct show *card);
+
+/* DELETE of the first operand. */
+int command_delete(struct context *ctx, const char *collection);
+
+/* GET /v1/<path> and print the document: always JSON. */
+int command_document(struct context *ctx, const char *path);
 
 /* Sends a file; *out is the upload. A bar on a terminal while it goes. */
 enum status command_upload(struct context *ctx, const char *path, json_t **out);

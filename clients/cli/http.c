@@ -9,6 +9,7 @@
 enum { CONNECT_TIMEOUT_S = 10, STALLED_S = 120, MAX_PROBLEM_FIELDS = 8 };
 
 struct exchange {
+    char **text; /* where the body goes that is no JSON; or NULL */
     const struct http *http;
     struct buf body;
     FILE *file;
@@ -155,6 +156,7 @@ static int on_progress(void *context, curl_off_t t, curl_off_t d, curl_off_t tot
 static enum status parse(struct exchange *x, json_t **out, struct error *err)
 {
     json_error_t why;
+    if (x->text) return OK;
     *out = NULL;
     if (!x->body.len) return OK;
     *out = json_loadb(x->body.bytes, x->body.len, 0, &why);
@@ -201,6 +203,7 @@ static enum status perform(struct http *http, struct exchange *x, struct curl_sl
     else
         status = parse(x, out, err);
     curl_slist_free_all(headers);
+    if (x->text && !status) *x->text = strndup(x->body.bytes ? x->body.bytes : "", x->body.len);
     buf_release(&x->body);
     return status;
 }
@@ -228,6 +231,14 @@ enum status http_get(struct http *http, const char *path, json_t **out, struct e
     return perform(http, &x, headers, out, err);
 }
 
+enum status http_text(struct http *http, const char *path, char **out, struct error *err)
+{
+    struct exchange x = { .text = out };
+    struct curl_slist *headers = http_headers(&http->where, "*/*");
+    TRY(start(http, &x, path, headers, err));
+    return perform(http, &x, headers, NULL, err);
+}
+
 enum status http_post(struct http *http, const char *path, const json_t *body, json_t **out,
                       struct error *err)
 {
@@ -241,6 +252,15 @@ enum status http_post(struct http *http, const char *path, const json_t *body, j
     enum status status = perform(http, &x, headers, out, err);
     free(text);
     return status;
+}
+
+enum status http_delete(struct http *http, const char *path, json_t **out, struct error *err)
+{
+    struct exchange x = { 0 };
+    struct curl_slist *headers = http_headers(&http->where, "application/json");
+    TRY(start(http, &x, path, headers, err));
+    curl_easy_setopt(http->curl, CURLOPT_CUSTOMREQUEST, "DELETE");
+    return perform(http, &x, headers, out, err);
 }
 
 enum status http_upload(struct http *http, const char *path, FILE *file, int64_t bytes,

@@ -33,8 +33,12 @@ void http_close(struct http *http);
 /* `path` starts with '/'. On success *out is the document (caller decrefs), or NULL
  * when the reply has no body. */
 enum status http_get(struct http *http, const char *path, json_t **out, struct error *err);
+/* The same for a reply that is text; the caller frees *out. */
+enum status http_text(struct http *http, const char *path, char **out, struct error *err);
 enum status http_post(struct http *http, const char *path, const json_t *body, json_t **out,
                       struct error *err);
+
+enum status http_delete(struct http *http, const char *path, json_t **out, struct error *err);
 
 /* Sends `bytes` bytes of a file as application/octet-stream; `sent` may be NULL and is
  * told how far it is. */

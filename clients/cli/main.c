@@ -28,6 +28,8 @@ const struct group commands[] = {
       "'lathe eval run_3 --task arc_easy=FILE' is short for 'lathe eval create ...'.\n", eval_verbs,
       "create" },
     { "jobs", "what the trainers were asked to do", NULL, job_verbs, "list" },
+    { "workers", "the processes that run jobs", NULL, worker_verbs, "list" },
+    { "tokens", "who may ask", NULL, token_verbs, "list" },
     { "events", "everything that happens, as it happens", NULL, event_verbs, "watch" },
     { NULL, NULL, NULL, NULL, NULL },
 };

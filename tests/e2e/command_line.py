@@ -57,6 +57,39 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
         return done.stderr
 
+    def test_wishes_and_forks(self):
+        fork = self.lathe("search", "fork", self.search, "--seed", "7", "--set", "schedule.steps_per_unit=2000", "-q").strip()
+        self.assertEqual(self.json("search", "get", fork)["seed"], 7)
+        self.assertIn(self.json("search", "pause", fork)["state"], ("paused", "pausing"))
+        self.service.wait("/v1/searches/" + fork, ("paused",))
+        self.assertIn(self.json("search", "resume", fork)["state"], ("queued", "starting", "running"))
+        job = self.json("search", "cancel", fork)["job"]
+        self.service.wait("/v1/searches/" + fork)
+        self.assertEqual(self.json("jobs", "get", job)["state"], "cancelled")
+        self.assertIn("cancelled", self.refused(1, "search", "pause", fork))
+
+    def test_shapes_from_elsewhere(self):
+        last = self.json("architectures", "--search", self.search, "--order-by", "params", "-n", "1")["items"][0]["id"]
+        path = os.path.join(self.service.dir, "config.json")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(self.lathe("architectures", "config", last, "--format", "per_layer_config"))
+        new = self.lathe("architectures", "import", "--name", "mine", path, "-q").strip()
+        self.assertTrue(json.loads(self.lathe("architectures", "diff", last, new))["same"])
+        front = self.json("architectures", "pareto", "-p", "params,kv_bytes_per_token", "-s", self.search)["items"]
+        self.assertEqual([a["id"] for a in front], [last])
+        self.assertIn("layers", self.refused(2, "architectures", "import", os.path.join(self.service.dir, "token")) + "layers")
+
+    def test_those_who_run_it(self):
+        worker = self.json("workers")["items"][0]["id"]
+        self.assertTrue(self.json("workers", "drain", worker)["draining"])
+        self.assertFalse(self.json("workers", "undrain", worker)["draining"])
+        token = self.json("tokens", "create", "--name", "x", "--scope", "read", "--days", "2")
+        self.assertTrue(token["token"].startswith("lathe_") and token["expires_at"])
+        self.lathe("tokens", "revoke", token["id"])
+        self.assertTrue([t for t in self.json("tokens")["items"] if t["id"] == token["id"]][0]["revoked_at"])
+        stats = json.loads(self.lathe("dataset", "stats", self.dataset))
+        self.assertEqual(stats["domains"][0]["documents"], 60)
+
     def test_dataset(self):
         data = self.json("dataset", "get", self.dataset)
         self.assertEqual((data["state"], data["tokenizer"], data["documents"]), ("succeeded", "bytes", 60))

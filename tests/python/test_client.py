@@ -33,6 +33,28 @@ class Client(unittest.TestCase):
         self.assertEqual([r.id for r in self.service.list("runs", state="failed")], ["run_0", "run_1"])
         self.assertEqual(self.fake.requests[0]["query"]["state"], "failed")
 
+    def test_wishes(self):
+        self.fake.replies["GET /v1/runs/run_1"] = 200, {"id": "run_1", "state": "paused", "note": "<b>", "shape": {"a": 1}}
+        run = self.service.get("runs", "run_1")
+        for wish in ("pause", "resume", "cancel"):
+            self.fake.replies["POST /v1/runs/run_1/" + wish] = 200, {"id": "run_1"}
+            self.assertEqual(getattr(run, wish)()["state"], "paused")
+            self.assertIn("/v1/runs/run_1/" + wish, [r["path"] for r in self.fake.requests])
+        html = run._repr_html_()  # pylint: disable=protected-access
+        self.assertIn("<th>note</th><td>&lt;b&gt;</td>", html)
+        self.assertIn("{&quot;a&quot;: 1}", html)
+
+    def test_fronts_imports_and_estimates(self):
+        self.fake.replies["GET /v1/architectures"] = lambda r: (200, {
+            "items": [{"id": "arch_1", "pareto": r["query"]["pareto"]}], "next_page_token": None})
+        front = self.service.pareto("params", "validation_loss", dataset="data_1")
+        self.assertEqual([(a.id, a["pareto"]) for a in front], [("arch_1", "params,validation_loss")])
+        self.assertEqual(self.fake.requests[-1]["query"]["dataset"], "data_1")
+        self.fake.replies["POST /v1/architectures"] = lambda r: (201, {"id": "arch_2", **json.loads(r["body"])})
+        self.assertEqual(self.service.import_architecture({"model_type": "llama"}, name="x")["config"], {"model_type": "llama"})
+        self.fake.replies["POST /v1/runs"] = lambda r: (200, {"dry_run": r["query"]["dry_run"]})
+        self.assertEqual(self.service.estimate("runs", {})["dry_run"], "true")
+
     def test_problems(self):
         self.fake.replies["POST /v1/runs"] = 400, self.fake.problem(400, "input", "wrong", [
             {"pointer": "/init", "detail": "must be inherit or reinit"}])

@@ -104,6 +104,11 @@ class Lathe:
             text = reply.read()
         return json.loads(text) if text else None
 
+    def text(self, path: str) -> str:
+        """One request for a reply that is text."""
+        with self._open("GET", path, headers={"Accept": "*/*"}) as reply:
+            return str(reply.read().decode("utf-8"))
+
     def pages(self, path: str, page_size: int = 200, **filters: Any) -> Iterator[dict[str, Any]]:
         """Every item of a list, page after page."""
         query: dict[str, Any] = {**filters, "page_size": page_size}
@@ -158,6 +163,24 @@ class Lathe:
 
     def create(self, collection: str, body: dict[str, Any]) -> Any:
         return self._wrap(collection, self.request("POST", f"/v1/{collection}", body))
+
+    def estimate(self, collection: str, body: dict[str, Any]) -> dict[str, Any]:
+        """What creating this would take; nothing is made."""
+        found: dict[str, Any] = self.request("POST", f"/v1/{collection}", body, {"dry_run": "true"})
+        return found
+
+    def import_architecture(self, config: Optional[dict[str, Any]] = None, shape: Optional[dict[str, Any]] = None,
+                            name: str = "shape") -> Resource:
+        """A shape from elsewhere: the content of a config.json, or a shape document."""
+        what = {"shape": shape} if shape else {"config": config}
+        made: Resource = self.create("architectures", {"name": name, **what})
+        return made
+
+    def pareto(self, x: str, y: str, **filters: Any) -> "list[Resource]":
+        """The architectures that no other one beats in both costs: two of params, flops_per_token,
+        kv_bytes_per_token, validation_loss, latency_ms; filters as list("architectures") has them."""
+        page = self.request("GET", "/v1/architectures", query={"pareto": f"{x},{y}", **filters})
+        return [self._wrap("architectures", item) for item in page["items"]]
 
     def upload(self, path: Path) -> str:
         """Sends a file; its id."""

@@ -1,9 +1,11 @@
 """What the service holds: a Resource is its JSON, with what can be done to it."""
 from __future__ import annotations
 
+import html
+import json
 import pathlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Optional
 
 from .errors import LatheError, NotFinished, Unreachable
@@ -88,12 +90,56 @@ class Resource(dict[str, Any]):
                                      query={"keys": keys, "x": x, "max_points": max_points})
         return {series["key"]: series["points"] for series in reply["series"]}
 
-    def cancel(self) -> "Resource":
-        self.service.request("POST", f"{self.path}/cancel")
+    def _wish(self, wish: str) -> "Resource":
+        self.service.request("POST", f"{self.path}/{wish}")
         return self.refresh()
+
+    def cancel(self) -> "Resource":
+        return self._wish("cancel")
+
+    def pause(self) -> "Resource":
+        """Stops at a checkpoint; resume() goes on from there."""
+        return self._wish("pause")
+
+    def resume(self) -> "Resource":
+        return self._wish("resume")
+
+    def delete(self) -> None:
+        self.service.request("DELETE", self.path)
+
+    # ---- notebooks -----------------------------------------------------------------------
+
+    def _repr_html_(self) -> str:
+        """A table of its members, for notebooks."""
+        return table_of(self.id, self)
+
+    def to_pandas(self) -> Any:
+        """One row; nested members become columns a.b. Needs pandas."""
+        from .notebook import frame  # pylint: disable=import-outside-toplevel,cyclic-import
+        return frame([self])
+
+    def plot(self, keys: str = "loss,validation_loss", x: str = "tokens") -> Any:
+        """Its curves. Needs matplotlib."""
+        from .notebook import plot  # pylint: disable=import-outside-toplevel,cyclic-import
+        return plot(self, keys, x)
+
+
+def cell(value: Any) -> str:
+    text = json.dumps(value) if isinstance(value, (dict, list)) else "" if value is None else str(value)
+    return html.escape(text if len(text) <= 120 else text[:117] + "...")
+
+
+def table_of(title: str, members: Mapping[str, Any]) -> str:
+    rows = "".join(f"<tr><th>{html.escape(key)}</th><td>{cell(value)}</td></tr>" for key, value in members.items())
+    return f"<table><caption>{html.escape(title)}</caption>{rows}</table>"
 
 
 class Search(Resource):
+    def fork(self, **changes: Any) -> "Search":
+        """The same search again, with changes: seed=2, recipe={...}, stop={...}."""
+        made: Search = self.service._wrap("searches", self.service.request("POST", f"{self.path}/fork", changes))  # pylint: disable=protected-access
+        return made
+
     def trajectory(self, **filters: Any) -> Iterator[dict[str, Any]]:
         """Every removal in order; filters: from_ordinal, from_step, to_step, every."""
         yield from self.service.pages(f"{self.path}/trajectory", **filters)
@@ -109,6 +155,12 @@ class Search(Resource):
 
 
 class Comparison(Resource):
+    def report(self) -> str:
+        """What it found, as Markdown."""
+        return self.service.text(f"{self.path}/report")
+
+    def _repr_markdown_(self) -> str:
+        return self.report()
     def losses(self) -> dict[str, list[float]]:
         """Validation losses by arm, one a seed; arms that are not over are left out."""
         found: dict[str, list[float]] = {}
