@@ -14,10 +14,10 @@ static const char *const selects[] = {
     "select r.shape, null, null, r.shape_hash, j.state = 'succeeded', j.state, ''"
     " from run r join job j using (job_id) where r.run_id = $1",
 
-    "select s.source_shape, s.options, " REPLAY_COUNTS(
+    "select " REPLAY_SOURCE ", " REPLAY_OPTIONS ", " REPLAY_COUNTS(
         "a.search_id", "0", "a.ordinal") ", a.shape_hash, a.snapshot is not null, '',"
                                          " coalesce(kept_near(a.search_id, a.ordinal), '')"
-                                         " from architecture a join search s using (search_id)"
+                                         " from architecture a left join search s using (search_id)"
                                          " where a.architecture_id = $1",
 
     "select m.shape, null, null, m.shape_hash, j.state = 'succeeded', j.state, ''"
@@ -99,7 +99,7 @@ void subject_refuse(const struct subject *s)
     else
         fail(&err, E_CONFLICT, "arch_%s has no weights; %s%s", s->number,
              *s->nearest ? "the nearest that were kept are "
-                         : "its search kept none: ask for snapshots, or train it with a run",
+                         : "none were kept: ask its search for snapshots, or train it with a run",
              s->nearest);
     snprintf(err.pointer, sizeof err.pointer, "/%s", subject_members[s->kind]);
     reply_error(s->req, &err);

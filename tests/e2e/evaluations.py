@@ -113,6 +113,12 @@ def speed(lathed, run, search):
         assert short["ms_per_token"] > 0 and abs(1000 / short["ms_per_token"] / short["decode_tokens_per_second"] - 1) < 1e-6
         assert short["ms_per_token_min"] <= short["ms_per_token"] <= short["ms_per_token_max"]
         assert (short["prompt_tokens"], short["generate_tokens"], longer["generate_tokens"]) == (16, 8, 16)
+    outside = lathed.post("/v1/architectures", {"name": "from elsewhere", "shape": SHAPE})["id"]
+    assert evaluate(lathed, architecture=outside, tasks=[size])["results"][0]["metrics"]["ms_per_token"] > 0
+    refused(lathed.ask("POST", "/v1/evaluations", {"architecture": outside, "tasks": [{"form": "text", "upload": "upl_1"}]}),
+            409, "conflict", "/architecture", "none were kept")
+    shape = lathed.post("/v1/exports", {"architecture": outside, "targets": [{"format": "shape"}]})["id"]
+    assert lathed.wait("/v1/exports/" + shape)["state"] == "succeeded"
     body = {"architecture": bare["id"], "tasks": [size, {"form": "text", "upload": "upl_1"}]}
     refused(lathed.ask("POST", "/v1/evaluations", body), 409, "conflict", "/architecture", "nearest")
     kept = lathed.get(f"/v1/searches/{search}/shapes?ratios=0.3")["items"][0]["architecture"]
