@@ -42,7 +42,8 @@ function parse(hash) {
     return { path, query: new URLSearchParams(query || "") };
 }
 
-/* The query of the address as a small store; changes do not make a new page. */
+/* The query of the address as a small store; changes do not make a new page. A page that is
+ * being left, its address already another, writes nothing any more. */
 function placeFor(path, query) {
     return {
         get: (name) => query.get(name),
@@ -50,7 +51,7 @@ function placeFor(path, query) {
             if (value === "" || value === null || value === undefined) query.delete(name);
             else query.set(name, value);
             const text = query.toString();
-            history.replaceState(null, "", `#${path}${text ? `?${text}` : ""}`);
+            if (parse(location.hash).path === path) history.replaceState(null, "", `#${path}${text ? `?${text}` : ""}`);
         },
     };
 }
