@@ -5,7 +5,7 @@
 #include "server/pg/pg_pool.h"
 
 /* What is old goes: replies kept for a day, the audit log for a year, events and metrics for as
- * long as the settings say (sql/0010). Statements by themselves, so that one that fails stops no
+ * long as the settings say (sql/0009). Statements by themselves, so that one that fails stops no
  * other. */
 static const char forget_keys[] =
     "with old as (delete from audit where at < now() - interval '1 year')"
