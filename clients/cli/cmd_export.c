@@ -53,11 +53,12 @@ static void add_target(struct context *ctx, json_t *targets, const char *text)
 static enum status add_options(struct context *ctx, json_t *body)
 {
     const char *text;
-    json_t *targets = json_object_get(body, "targets"), *prompts = json_array();
+    json_t *targets = json_object_get(body, "targets");
     if (ctx->args->n_operands) TRY(spec_subject(body, ctx->args->operands[0], &ctx->err));
     if (!targets) json_object_set_new(body, "targets", targets = json_array());
     for (int i = 0; (text = args_each(ctx->args, "format", i)); i++) add_target(ctx, targets, text);
     if (!json_array_size(targets)) add_target(ctx, targets, "hf");
+    json_t *prompts = json_array();
     for (int i = 0; (text = args_each(ctx->args, "prompt", i)); i++)
         json_array_append_new(prompts, json_string(text));
     if (json_array_size(prompts)) json_object_set(body, "prompts", prompts);

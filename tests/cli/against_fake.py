@@ -50,7 +50,7 @@ class Cli(unittest.TestCase):
         def complete(*words):
             return self.lathe("__complete", *words).split()
         self.assertIn("search", complete("sea"))
-        self.assertEqual(complete("architectures", ""), ["list", "get"])
+        self.assertEqual(complete("architectures", "")[:2], ["list", "get"])
         self.assertIn("--ratio", complete("search", "create", "--"))
         self.assertIn("--min-params", complete("architectures", "--m"))
         self.assertEqual(complete("search", "create", "--shape", ""), [])
