@@ -188,9 +188,7 @@ def main():
     parser = argparse.ArgumentParser()
     for name, otherwise in [("kills", 8), ("seed", 1), ("jobs", 12), ("steps", 60), ("slots", 3)]:
         parser.add_argument("--" + name, type=int, default=otherwise)
-    # PostgreSQL is not among them: killed between a creation and the reply, it makes a client ask again
-    # with a key that is forgotten, and what was made is made twice
-    parser.add_argument("--hows", default="lathed,trainer,stop")
+    parser.add_argument("--hows", default="lathed,postgres,trainer,stop")
     o = parser.parse_args()
     rng, began = random.Random(o.seed), time.monotonic()
     trainer = pathlib.Path(os.environ.get("TMPDIR", "/tmp")) / f"lathe-storm-trainer-{os.getpid()}"
