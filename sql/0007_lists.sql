@@ -73,32 +73,6 @@ begin
     perform comparison_ask(p_comparison_id, p_wish);
 end $$;
 
--- The number of its job, whose folder may go now; null when there is no such model.
-create function model_delete(p_model_id bigint, p_seen text[]) returns bigint
-language plpgsql as $$
-declare
-    m model;
-    j job;
-    user_of bigint;
-begin
-    perform event_lock();
-    select * into m from model where model_id = p_model_id for update;
-    if not found then return null; end if;
-    select * into j from job where job_id = m.job_id for update;
-    select min(search_id) into user_of from search where model_id = p_model_id;
-    if not coalesce(job_version(j) = any (p_seen) or '*' = any (p_seen), true) then
-        raise exception '% is % now, it has changed since you looked', j.subject, j.state using errcode = 'LT412';
-    elsif not is_over(j.state) then
-        raise exception '% is %; cancel job_% first', j.subject, j.state, j.job_id using errcode = 'LT409';
-    elsif user_of is not null then
-        raise exception '% is the source of srch_%', j.subject, user_of using errcode = 'LT409';
-    end if;
-    delete from artifact where job_id = j.job_id;
-    delete from model where model_id = p_model_id;
-    perform event_add(j.subject, 'deleted', jsonb_build_object('id', j.subject));
-    return j.job_id;
-end $$;
-
 -- {sha256, bytes}
 create function upload_create(p jsonb) returns bigint
 language sql as $$

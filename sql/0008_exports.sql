@@ -405,3 +405,43 @@ language sql stable as $$
               from shape_latency order by shape_hash, at desc, evaluation_id desc) l
       join architecture a using (shape_hash)
 $$;
+
+-- ---- the end of a model ---------------------------------------------------------------------------
+
+-- "srch_2, exp_1, eval_3": the first ten things that refer to a model; null when nothing does.
+create function model_users(p_model_id bigint) returns text
+language sql stable as $$
+    select string_agg(id, ', ' order by kind, n)
+      from (select 1 as kind, search_id as n, 'srch_' || search_id as id from search where model_id = p_model_id
+            union all
+            select 2, export_id, 'exp_' || export_id from export where model_id = p_model_id
+            union all
+            select 3, evaluation_id, 'eval_' || evaluation_id from evaluation where model_id = p_model_id
+            order by kind, n limit 10) u
+$$;
+
+-- The number of its job, whose folder may go now; null when there is no such model.
+create function model_delete(p_model_id bigint, p_seen text[]) returns bigint
+language plpgsql as $$
+declare
+    m model;
+    j job;
+    users text;
+begin
+    perform event_lock();
+    select * into m from model where model_id = p_model_id for update;
+    if not found then return null; end if;
+    select * into j from job where job_id = m.job_id for update;
+    users := model_users(p_model_id);
+    if not coalesce(job_version(j) = any (p_seen) or '*' = any (p_seen), true) then
+        raise exception '% is % now, it has changed since you looked', j.subject, j.state using errcode = 'LT412';
+    elsif not is_over(j.state) then
+        raise exception '% is %; cancel job_% first', j.subject, j.state, j.job_id using errcode = 'LT409';
+    elsif users is not null then
+        raise exception '% cannot go, for these refer to it: %', j.subject, users using errcode = 'LT409';
+    end if;
+    delete from artifact where job_id = j.job_id;
+    delete from model where model_id = p_model_id;
+    perform event_add(j.subject, 'deleted', jsonb_build_object('id', j.subject));
+    return j.job_id;
+end $$;

@@ -322,6 +322,7 @@ static void read_precision(struct job *job, struct field *root)
         const char *backend, *with[2];
     } known[] = { { "cpu", { "cpu", "cpu-bf16" } },
                   { "cuda", { "cuda-f32", "cuda" } },
+                  { "cuda-exact", { "cuda-f32", "cuda-exact" } },
                   { "ref", { "ref", NULL } } };
     if (!field_has(root, "precision")) return;
     int which = field_choice(root, "precision", names);

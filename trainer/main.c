@@ -192,7 +192,7 @@ static int usage(const char *what)
 
 static int backends_main(void)
 {
-    static const char *const names[] = { "cpu", "ref", "cuda" };
+    static const char *const names[] = { "cpu", "ref", "cuda", "cuda-exact" };
     const char *comma = "";
     fputs("{\"backends\": [", stdout);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {

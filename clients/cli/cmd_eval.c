@@ -213,7 +213,8 @@ static int eval_get(struct context *ctx)
 /* ---- the table ----------------------------------------------------------------------- */
 
 #define HOW_OPTS                                                                                   \
-    { "name", 'N', "NAME", "what to call it" }, { "backend", 0, "NAME", "cpu, ref or cuda" },      \
+    { "name", 'N', "NAME", "what to call it" },                                                    \
+        { "backend", 0, "NAME", "cpu, ref, cuda, or cuda-exact: the same bits every time" },       \
         { "threads", 0, "N", "of the trainer" },                                                   \
         { "wait", 'w', NULL, "stay until it is done, then show it" }, WATCH_OPTS, SPEC_OPTS,       \
     {                                                                                              \

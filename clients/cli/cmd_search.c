@@ -233,7 +233,7 @@ static const struct opt create_opts[] = {
     { "learning-rate", 0, "X", "the peak" },
     { "seed", 0, "N", "of weights and data order (default 1)" },
     { "threads", 0, "N", "of the trainer" },
-    { "backend", 0, "NAME", "cpu, ref or cuda" },
+    { "backend", 0, "NAME", "cpu, ref, cuda, or cuda-exact: the same bits every time" },
     SPEC_OPTS,
     { NULL, 0, NULL, NULL },
 };

@@ -261,21 +261,24 @@ static void send_front(struct request *req, const struct wanted *w, const char *
 
 /* ---- the first of each search that has lost so much ---------------------------------------- */
 
-static const char list_at_ratio[] =
-    "select s.search_id as _key, " ARCHITECTURE_LISTED
-    " from search s cross join lateral (select * from architecture x where x.search_id = "
-    "s.search_id"
-    "   and x.ratio >= $3::float8 - 1e-9 and x.params <= s.params_source - $3::float8 * "
-    "s.params_source"
-    "   order by x.ratio, x.ordinal limit 1) a"
-    " where s.search_id > $1 and ($4::bigint is null or s.search_id = $4)"
-    " order by s.search_id limit $2";
+#define AT_RATIO(which)                                                                            \
+    "select s.search_id as _key, " ARCHITECTURE_LISTED                                             \
+    " from search s cross join lateral (select * from architecture x where x.search_id = "         \
+    "s.search_id"                                                                                  \
+    "   and x.ratio >= $3::float8 - 1e-9 and x.params <= s.params_source - $3::float8 * "          \
+    "s.params_source"                                                                              \
+    "   order by x.ratio, x.ordinal limit 1) a"                                                    \
+    " where s.search_id > $1 " which " order by s.search_id limit $2"
+
+static const char list_at_ratio[] = AT_RATIO("");
+static const char list_at_ratio_of[] = AT_RATIO("and s.search_id = $4");
 
 static void send_at_ratio(struct request *req)
 {
-    struct ask *ask = page_new(req, list_at_ratio, "0");
+    bool within = request_query(req, "search");
+    struct ask *ask = page_new(req, within ? list_at_ratio_of : list_at_ratio, "0");
     ask_double(ask, request_query_double(req, "ratio", 0, 1, 0, &ask->err));
-    ask_filter_id(ask, "srch", "search");
+    if (within) ask_filter_id(ask, "srch", "search");
     page_send(ask);
 }
 

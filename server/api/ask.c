@@ -68,22 +68,6 @@ void ask_filter_id(struct ask *ask, const char *prefix, const char *name)
     ask_text(ask, number);
 }
 
-void ask_state(struct ask *ask)
-{
-    static const char *const states[] = { "queued",    "starting", "running",   "pausing", "paused",
-                                          "succeeded", "failed",   "cancelled", NULL };
-    const char *state = request_query(ask->req, "state");
-    bool known = !state;
-    for (int i = 0; states[i] && !known; i++) known = !strcmp(state, states[i]);
-    if (!known && !ask->err.status) {
-        fail(&ask->err, E_INPUT,
-             "state must be queued, starting, running, pausing, paused, "
-             "succeeded, failed or cancelled");
-        strcpy(ask->err.pointer, "?state");
-    }
-    ask_text(ask, state);
-}
-
 /* False when it replied. */
 static bool may_send(struct ask *ask)
 {

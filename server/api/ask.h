@@ -44,9 +44,6 @@ void ask_id(struct ask *ask, const char *prefix, const char *what, const char *i
 /* A query member that holds such an id, or null when absent; a wrong one is a 400. */
 void ask_filter_id(struct ask *ask, const char *prefix, const char *name);
 
-/* Query member "state" as parameter, or null; what is no state is a 400. */
-void ask_state(struct ask *ask);
-
 void ask_send(struct ask *ask);
 void ask_send_slow(struct ask *ask); /* to app->slow: it may take its time */
 

@@ -3,7 +3,7 @@
 #include "server/api/api.h"
 #include "server/api/create.h"
 #include "server/api/evaluation_tasks.h"
-#include "server/api/page.h"
+#include "server/api/listing.h"
 #include "server/api/recipe.h"
 #include "server/api/subject.h"
 #include "server/app.h"
@@ -32,16 +32,18 @@
     " x.spec -> 'batch_tokens' as batch_tokens, x.spec -> 'backend' as backend,"                   \
     " x.spec -> 'threads' as threads, x.spec -> 'seed' as seed, files_of_job(x.job_id) as files"
 
-#define FROM " from evaluation x join job j using (job_id)"
+#define FROM "evaluation x join job j using (job_id)"
 
-static const char select_evaluation[] = "select " COLUMNS SPEC FROM " where x.evaluation_id = $1";
-static const char list_evaluations[] =
-    "select x.evaluation_id as _key, " COLUMNS FROM " where x.evaluation_id < $1"
-    " and ($3::job_state is null or j.state = $3) and ($4::bigint is null or x.run_id = $4)"
-    " and ($5::bigint is null or x.architecture_id = $5)"
-    " and ($6::bigint is null or x.model_id = $6) order by x.evaluation_id desc limit $2";
+static const char select_evaluation[] =
+    "select " COLUMNS SPEC " from " FROM " where x.evaluation_id = $1";
+static struct listing evaluations = {
+    .columns = COLUMNS,
+    .from = FROM,
+    .key = "x.evaluation_id",
+    .filters = { { "state", "j.state = @::job_state", .words = job_states }, SUBJECT_FILTERS },
+};
 static const char select_report[] =
-    "select j.state, 'job_' || j.job_id || '/' || a.path" FROM
+    "select j.state, 'job_' || j.job_id || '/' || a.path from " FROM
     " left join artifact a on a.job_id = j.job_id and a.path = 'result/results.json'"
     " where x.evaluation_id = $1";
 
@@ -211,13 +213,7 @@ static void evaluation_get(struct request *req)
     if (ask->err.status || request_query_end(req)) ask_send(ask);
 }
 
-static void evaluation_list(struct request *req)
-{
-    struct ask *ask = page_new(req, list_evaluations, PAGE_NEWEST);
-    ask_state(ask);
-    subject_filters(ask);
-    page_send(ask);
-}
+static void evaluation_list(struct request *req) { listing_send(req, &evaluations); }
 
 static void evaluation_cancel(struct request *req) { action_send(req, &action, "cancel"); }
 static void evaluation_pause(struct request *req) { action_send(req, &action, "pause"); }

@@ -3,7 +3,7 @@
 #include "server/api/api.h"
 #include "server/api/create.h"
 #include "server/api/export_sizes.h"
-#include "server/api/page.h"
+#include "server/api/listing.h"
 #include "server/api/subject.h"
 
 /*
@@ -25,15 +25,16 @@ enum { MAX_TARGETS = 16, MAX_PROMPTS = 64, MAX_PROMPT = 8192 };
     " j.unit as \"progress.unit\", 'job_' || x.job_id as job, 'wrk_' || j.worker_id as worker,"    \
     " j.heartbeat_at, x.created_at, j.started_at, j.finished_at"
 
-#define FROM " from export x join job j using (job_id)"
+#define FROM "export x join job j using (job_id)"
 
 static const char select_export[] =
-    "select " COLUMNS ", x.spec -> 'prompts' as prompts" FROM " where x.export_id = $1";
-static const char list_exports[] =
-    "select x.export_id as _key, " COLUMNS FROM " where x.export_id < $1"
-    " and ($3::job_state is null or j.state = $3) and ($4::bigint is null or x.run_id = $4)"
-    " and ($5::bigint is null or x.architecture_id = $5)"
-    " and ($6::bigint is null or x.model_id = $6) order by x.export_id desc limit $2";
+    "select " COLUMNS ", x.spec -> 'prompts' as prompts from " FROM " where x.export_id = $1";
+static struct listing exports = {
+    .columns = COLUMNS,
+    .from = FROM,
+    .key = "x.export_id",
+    .filters = { { "state", "j.state = @::job_state", .words = job_states }, SUBJECT_FILTERS },
+};
 
 static const struct creation creation = {
     .create = "select export_create($1::jsonb)",
@@ -243,13 +244,7 @@ static void export_get(struct request *req)
     ask_send(ask);
 }
 
-static void export_list(struct request *req)
-{
-    struct ask *ask = page_new(req, list_exports, PAGE_NEWEST);
-    ask_state(ask);
-    subject_filters(ask);
-    page_send(ask);
-}
+static void export_list(struct request *req) { listing_send(req, &exports); }
 
 static void export_cancel(struct request *req) { action_send(req, &action, "cancel"); }
 static void export_pause(struct request *req) { action_send(req, &action, "pause"); }

@@ -9,8 +9,8 @@
 #include "server/app.h"
 
 /*
- * DELETE /v1/models/{id}: refused while a search starts from it or its job is not over. The row
- * goes first; then, away from the loop, the folder with its weights. A crash in between leaves a
+ * DELETE /v1/models/{id}: refused while its job is not over, or when searches, exports or evaluations
+ * refer to it. The row goes first; then, away from the loop, the folder with its weights. A crash in between leaves a
  * folder that nobody names.
  */
 static const char delete_model[] = "select model_delete($1, $2::text[])";

@@ -106,67 +106,6 @@ struct ask *page_new(struct request *req, const char *sql, const char *first)
     return ask;
 }
 
-/* ---- one statement for every set of filters ------------------------------------------------ */
-
-/* The end of what begins with '(' at `p`, or NULL. */
-static const char *after_brace(const char *p)
-{
-    int depth = 0;
-    for (; *p; p++) {
-        depth += (*p == '(') - (*p == ')');
-        if (!depth) return p + 1;
-    }
-    return NULL;
-}
-
-/* At "($3::type is null or condition)": puts "(condition)" or "($3::type is null)" and returns
- * what follows; NULL when something else stands there. */
-static const char *put_filter(struct buf *out, const char *p, unsigned given)
-{
-    static const char words[] = " is null or ";
-    if (strncmp(p, "($", 2)) return NULL;
-    const char *either = strstr(p, words), *end = after_brace(p);
-    int number = atoi(p + 2);
-    if (!either || !end || either > end || number < 1 || number > ASK_PARAMS) return NULL;
-    if (given & 1u << (number - 1)) {
-        buf_putc(out, '(');
-        buf_put(out, either + strlen(words), (size_t)(end - either) - strlen(words));
-    } else {
-        buf_put(out, p, (size_t)(either - p) + strlen(" is null"));
-        buf_putc(out, ')');
-    }
-    return end;
-}
-
-static char *rewrite(const char *sql, unsigned given)
-{
-    struct buf out;
-    size_t len;
-    buf_init(&out, strlen(sql) + 1);
-    while (*sql) {
-        const char *after = put_filter(&out, sql, given);
-        if (!after) buf_putc(&out, *sql++);
-        if (after) sql = after;
-    }
-    return buf_detach(&out, &len);
-}
-
-const char *page_statement(const char *sql, unsigned given)
-{
-    static struct {
-        const char *sql;
-        unsigned given;
-        char *text;
-    } known[PAGE_STATEMENTS];
-    static int n;
-    for (int i = 0; i < n; i++)
-        if (known[i].sql == sql && known[i].given == given) return known[i].text;
-    if (n == PAGE_STATEMENTS) return sql;
-    known[n].sql = sql;
-    known[n].given = given;
-    return known[n++].text = rewrite(sql, given);
-}
-
 void page_within(struct ask *ask, const char *prefix, const char *what, const char *exists)
 {
     struct page *page = ask->data;
@@ -177,8 +116,5 @@ void page_within(struct ask *ask, const char *prefix, const char *what, const ch
 
 void page_send(struct ask *ask)
 {
-    unsigned given = 0;
-    for (int i = 0; i < ask->query.n_params; i++) given |= ask->params[i] ? 1u << i : 0;
-    ask->query.sql = page_statement(ask->query.sql, given);
     if (ask->err.status || request_query_end(ask->req)) ask_send(ask);
 }

@@ -14,13 +14,7 @@
  *
  *     select s.search_id as _key, ... where s.search_id < $1 order by s.search_id desc limit $2
  *
- * Filters follow as $3 and on, each in these words:
- *
- *     and ($3::job_state is null or j.state = $3)
- *
- * PostgreSQL would plan such a statement once for all who ask, and without an index that
- * serves only some of them. So there is one statement for every set of filters that is asked for,
- * without the words "is null or" (page_statement).
+ * What else it needs follows as $3 and on. Lists with filters are declared: listing.h.
  *
  * page_size is 1 to PAGE_MAX, PAGE_DEFAULT when not said. Tokens are opaque to clients.
  */
@@ -28,7 +22,7 @@ enum { PAGE_DEFAULT = 50, PAGE_MAX = 1000 };
 
 #define PAGE_NEWEST "9223372036854775807" /* `first` of lists that begin with the newest */
 
-/* An ask for a page: $1 and $2 are set; add filters as $3 and on, then page_send. */
+/* An ask for a page: $1 and $2 are set; add more as $3 and on, then page_send. */
 struct ask *page_new(struct request *req, const char *sql, const char *first);
 
 /* The {id} of the path as parameter: a list that belongs to one thing. When it is empty, `exists`
@@ -41,11 +35,5 @@ void page_reply(struct ask *ask, const PGresult *rows, int n, const char *next);
 
 /* Refuses query members that no filter asked for, then sends. */
 void page_send(struct ask *ask);
-
-/* `sql` for parameters of which those in `given` (bit 0: $1) are not null. What comes back is
- * kept for the life of the process, and the same every time; at most PAGE_STATEMENTS are, then
- * it is `sql` itself. */
-enum { PAGE_STATEMENTS = 512 };
-const char *page_statement(const char *sql, unsigned given);
 
 #endif

@@ -3,7 +3,7 @@
 #include <string.h>
 
 const char *const recipe_schedules[] = { "wsd", "cosine", "linear", "constant", NULL };
-const char *const training_backends[] = { "cpu", "ref", "cuda", NULL };
+const char *const training_backends[] = { "cpu", "ref", "cuda", "cuda-exact", NULL };
 const char *const training_precisions[] = { "default", "float32", "bf16", NULL };
 
 const char *const lora_targets[] = { "q", "k", "v", "o", "gate", "up", "down", NULL };

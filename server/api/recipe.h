@@ -46,7 +46,7 @@ struct training {
 
 extern const char *const recipe_schedules[];  /* "wsd", "cosine", "linear", "constant", NULL */
 extern const char *const training_precisions[]; /* "default", "float32", "bf16", NULL */
-extern const char *const training_backends[]; /* "cpu", "ref", "cuda", NULL */
+extern const char *const training_backends[]; /* "cpu", "ref", "cuda", "cuda-exact", NULL */
 
 extern const char *const lora_targets[];      /* "q", "k", "v", "o", "gate", "up", "down", NULL */
 

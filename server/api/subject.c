@@ -114,9 +114,3 @@ void subject_emit(const struct subject *s, struct emit *e)
     shape_hash(&s->shape, hash);
     emit_kv_string(e, "shape_hash", hash);
 }
-
-void subject_filters(struct ask *ask)
-{
-    for (int kind = 0; kind < SUBJECT_KINDS; kind++)
-        ask_filter_id(ask, prefixes[kind], subject_members[kind]);
-}

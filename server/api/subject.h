@@ -43,8 +43,11 @@ void subject_refuse(const struct subject *subject);
 /* Members run_id, architecture_id, model_id and shape_hash of an open object. */
 void subject_emit(const struct subject *subject, struct emit *e);
 
-/* Query members run, architecture and model of a list, as three parameters. */
-void subject_filters(struct ask *ask);
+/* Filters of a listing of a table aliased x: query members run, architecture and model. */
+#define SUBJECT_FILTERS                                                                            \
+    { "run", "x.run_id = @::bigint", .prefix = "run" },                                            \
+    { "architecture", "x.architecture_id = @::bigint", .prefix = "arch" },                         \
+    { "model", "x.model_id = @::bigint", .prefix = "mod" }
 
 /* The columns that show it, of a table aliased x. */
 #define SUBJECT_COLUMNS                                                                            \

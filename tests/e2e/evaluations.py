@@ -146,6 +146,8 @@ def what_is_refused(lathed, run, up):
                           ({"run": run, "context": 0}, "/context"), ({"run": run, "backend": "tpu"}, "/backend"),
                           ({"run": run, "threads": 9999}, "/threads")]:
         refused(lathed.ask("POST", "/v1/evaluations", {**more, "tasks": [arc]}), 422, "input", pointer)
+    exact = {"run": run, "tasks": [{"form": "latency"}], "backend": "cuda-exact"}
+    assert lathed.post("/v1/evaluations?dry_run=true", exact, status=200)["dry_run"]
     for id in ("eval_999", "exp_1", "eval_0"):
         refused(lathed.ask("GET", "/v1/evaluations/" + id), 404, "missing")
         refused(lathed.ask("GET", f"/v1/evaluations/{id}?format=lm_eval"), 404, "missing")

@@ -107,14 +107,15 @@ def greedy(last, n=50):
 
 
 class Transformers:
-    name, formats = "transformers", ("hf", "hf_padded")
+    name, formats = "transformers", ("hf", "hf_padded", "gguf")
 
     def __init__(self, path):
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
-        self.torch, self.tokenizer = torch, AutoTokenizer.from_pretrained(path)
+        file = {"gguf_file": "model.gguf"} if (path / "model.gguf").exists() else {}
+        self.torch, self.tokenizer = torch, AutoTokenizer.from_pretrained(path, **file)
         torch.set_num_threads(1)
-        self.model = AutoModelForCausalLM.from_pretrained(path, trust_remote_code=True, dtype=torch.float32).eval()
+        self.model = AutoModelForCausalLM.from_pretrained(path, trust_remote_code=True, dtype=torch.float32, **file).eval()
 
     def last(self, ids):
         with self.torch.no_grad():
@@ -237,6 +238,7 @@ def main():
                 try:
                     rows.append(compare(runtime, target, folder, args.bin, name, tokens, text_ids))
                     rows[-1]["claimed"] = claims.get(runtime.name)
+                    rows[-1]["ok"] |= rows[-1]["claimed"] is False
                 except Exception as why:
                     claimed = claims.get(runtime.name)
                     rows.append({"model": name, "target": target["path"], "runtime": runtime.name, "ok": not claimed, "claimed": claimed,

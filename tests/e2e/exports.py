@@ -121,6 +121,8 @@ def comes_back_in(lathed, run, found):
         assert (model["params"], model["shape"]["layers"]) == (want["params"], want["shape"]["layers"]), model
         again = export(lathed, model=model["id"], targets=[{"format": "gguf"}])
         target, = again["targets"]
+        kept = lathed.ask("DELETE", "/v1/models/" + model["id"])
+        assert again["id"] in refused(kept, 409, "conflict", None)["detail"], kept.body
         assert again["subject"] == model["id"] and again["name"] == "export"
         assert again["tokenizer"]["kind"] and target["parity"]["max_abs_logit_difference"] < 1e-4
 
@@ -148,6 +150,7 @@ def listing(lathed, run, kept):
     assert [e["subject"] for e in lathed.pages("/v1/exports?architecture=" + kept)] == [kept]
     assert [e["model"] for e in lathed.pages("/v1/exports?model=mod_1&state=succeeded")] == ["mod_1"]
     assert lathed.get("/v1/exports?state=failed")["items"] == []
+    assert [e["id"] for e in lathed.get("/v1/exports?order_by=id&page_size=2")["items"]] == ["exp_1", "exp_2"]
     refused(lathed.ask("GET", "/v1/exports?run=arch_1"), 400, "input", "?run")
     refused(lathed.ask("GET", "/v1/exports?colour=red"), 400, "input")
     kinds = {j["kind"] for j in lathed.get("/v1/jobs")["items"]}

@@ -165,6 +165,47 @@ static void test_rounded(struct weights *w, enum export_format format, const cha
     weights_close(copy);
 }
 
+/* Does the matrix say that transformers loads it, and if not, why? */
+static void test_claim(const struct shape *shape, const char *architecture, bool loads,
+                       const char *words)
+{
+    struct buf text;
+    struct emit e;
+    struct export_spec spec = { EXPORT_GGUF, quant_type_named("Q8_0"), "a folder", 512, { 0 } };
+    struct export_result result = { .shape = *shape };
+    strcpy(result.architecture, architecture);
+    buf_init(&text, 8192);
+    emit_init(&e, &text);
+    runtimes_emit(&spec, &result, &e);
+    json_t *json = json_loadb(text.bytes, text.len, 0, NULL), *entry;
+    size_t i;
+    int found = 0;
+    json_array_foreach(json, i, entry)
+    {
+        if (strcmp(json_string_value(json_object_get(entry, "runtime")), "transformers")) continue;
+        const char *why = json_string_value(json_object_get(entry, "why"));
+        CHECK(json_is_true(json_object_get(entry, "loads")) == loads, "%s: %s", architecture, why);
+        CHECK(strstr(why, words), "%s: %s", architecture, why);
+        found++;
+    }
+    CHECK_INT(found, 1);
+    json_decref(json);
+    buf_release(&text);
+}
+
+static void test_claims(void)
+{
+    struct shape a = uniform(false), b = uniform(true), c = uneven(), d = scaled(), e = a, f = a;
+    e.output_bias = true;
+    f.layer[0].q_heads = f.layer[1].q_heads = 4;
+    test_claim(&a, "llama", true, "gguf_file");
+    test_claim(&b, "qwen2", true, "gguf_file");
+    test_claim(&c, "deci", false, "deci");
+    test_claim(&d, "llama", false, "scaled");
+    test_claim(&e, "llama", false, "biases");
+    test_claim(&f, "llama", false, "head size");
+}
+
 /* ---- refusals
  * ---------------------------------------------------------------------------------------- */
 
@@ -322,6 +363,7 @@ int main(void)
     test_rounded(plain, EXPORT_GGUF, "F16", 0.02);
     test_rounded(odd, EXPORT_GGUF, "Q8_0", 0.5);
     test_rounded(plain, EXPORT_GGUF, "Q4_0", 3);
+    test_claims();
     test_refusals(biased);
     test_job();
     test_tokenizers();

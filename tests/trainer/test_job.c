@@ -46,6 +46,26 @@ static void test_defaults(void)
     job_release(&job);
 }
 
+static void test_precision(void)
+{
+    static const char *const known[][3] = { { "cpu", "float32", "cpu" },
+                                            { "cpu", "bf16", "cpu-bf16" },
+                                            { "cuda", "float32", "cuda-f32" },
+                                            { "cuda-exact", "float32", "cuda-f32" },
+                                            { "cuda-exact", "bf16", "cuda-exact" } };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        char text[600];
+        struct job job;
+        struct error err;
+        snprintf(text, sizeof text,
+                 "{" TRAIN MODEL BUDGET ",\"backend\":\"%s\",\"precision\":\"%s\"}", known[i][0],
+                 known[i][1]);
+        CHECK_OK(parse(&job, text, &err), err);
+        CHECK_STR(job.backend, known[i][2]);
+        job_release(&job);
+    }
+}
+
 static void test_search(void)
 {
     struct job job;
@@ -136,6 +156,7 @@ static void test_refusals(void)
 int main(void)
 {
     test_defaults();
+    test_precision();
     test_search();
     test_identity();
     test_refusals();

@@ -1,5 +1,7 @@
 #include "trainer/export/runtimes.h"
 
+#include <string.h>
+
 static void put(struct emit *e, const char *runtime, bool loads, const char *why)
 {
     emit_begin(e, '{');
@@ -34,14 +36,29 @@ static void put_decilm(struct emit *e, const struct export_result *r)
     put(e, "llama.cpp", true, "after conversion, by its source; gguf is loaded as it is");
 }
 
-static void put_gguf(struct emit *e, const struct export_spec *spec)
+/* NULL when transformers computes from GGUF what we do; what it leaves out of a file it does not
+ * say. */
+static const char *not_in_transformers(const struct export_spec *spec,
+                                       const struct export_result *r)
 {
+    const struct shape *s = &r->shape;
+    bool llama = !strcmp(r->architecture, "llama");
+    if (!strcmp(r->architecture, "deci")) return "does not read deci; take hf";
+    if (s->layer[0].q_heads * s->head_dim != s->hidden_size)
+        return "takes hidden_size / heads for the head size; take hf";
+    if (s->rope_scaling.llama3) return "leaves out how positions are scaled; take hf";
+    if (llama && (s->qkv_bias || s->output_bias)) return "has no biases in llama; take hf";
+    return spec->tokenizer_dir ? NULL : "there is no tokenizer in it";
+}
+
+static void put_gguf(struct emit *e, const struct export_spec *spec, const struct export_result *r)
+{
+    const char *why = not_in_transformers(spec, r);
     bool whole = spec->tokenizer_dir != NULL;
     put(e, "llama.cpp", whole, whole ? "as it is" : "there is no tokenizer in it");
     put(e, "ollama", whole,
         whole ? "FROM ./model.gguf; built on llama.cpp" : "there is no tokenizer in it");
-    put(e, "transformers", false,
-        "reads few architectures of GGUF, and deci is none of them; take hf");
+    put(e, "transformers", !why, why ? why : "with gguf_file=\"model.gguf\", as float32");
     put(e, "vllm", false, "take hf, hf_padded or decilm");
 }
 
@@ -53,7 +70,7 @@ void runtimes_emit(const struct export_spec *spec, const struct export_result *r
     case EXPORT_HF:
     case EXPORT_HF_PADDED: put_hf(e, result); break;
     case EXPORT_DECILM: put_decilm(e, result); break;
-    case EXPORT_GGUF: put_gguf(e, spec); break;
+    case EXPORT_GGUF: put_gguf(e, spec, result); break;
     case EXPORT_SAFETENSORS: put(e, "anything that reads safetensors", true, "tensors only"); break;
     case EXPORT_SHAPE: break;
     }

@@ -65,7 +65,7 @@ const moreFields = () => h("details", { class: "more" }, h("summary", {}, "More"
     labelled("Layers left alone", text("frozen", "", "/space/frozen_layers"), "By number from 0, by commas."),
     labelled("Tokens after the pruning", text("recover", "", "/recover /recover/tokens"), "Training on, so that what is left recovers; empty: none."),
     labelled("Steps between validations", number("validate", 100, "/validation /validation/every_steps", { min: 1, step: 1 })),
-    labelled("Backend", select([["cpu", "CPU"], ["cuda", "GPU"], ["ref", "Reference, slow"]], "cpu", { name: "backend", data: { pointer: "/backend" } }))));
+    labelled("Backend", select([["cpu", "CPU"], ["cuda", "GPU"], ["cuda-exact", "GPU, the same bits every time"], ["ref", "Reference, slow"]], "cpu", { name: "backend", data: { pointer: "/backend" } }))));
 
 /* `sources` are what one may start from besides a shape: [[value, label]]. */
 export function buildForm(data, sources) {
