@@ -11,6 +11,7 @@
 #include "server/jobs/child.h"
 #include "server/jobs/journal.h"
 #include "server/jobs/launch.h"
+#include "server/jobs/places.h"
 #include "server/jobs/verdict.h"
 #include "server/jobs/work_dir.h"
 #include "server/pg/pg_pool.h"
@@ -162,6 +163,7 @@ static void finished(struct pg_query *query, PGresult *rows, const struct error 
 static void send_finish(struct attempt *a)
 {
     a->params[3] = a->verdict.how;
+    places_hide(a->options.app, a->verdict.why);
     a->params[4] = a->verdict.why;
     a->query = (struct pg_query){
         .sql = finish_sql, .n_params = 5, .params = a->params, .done = finished, .data = a
@@ -193,7 +195,7 @@ static void on_line(void *data, const char *text, size_t len, int64_t end)
         return;
     }
     if (a->waiting.len) buf_putc(&a->waiting, ',');
-    buf_put(&a->waiting, text, len);
+    places_put(&a->waiting, a->options.app, text, len);
     if (a->waiting.len > ATTEMPT_QUEUE && !a->held) {
         a->held = true;
         journal_hold(a->journal);

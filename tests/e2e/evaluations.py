@@ -155,6 +155,7 @@ def what_is_refused(lathed, run, up):
     made = lathed.post("/v1/evaluations", {"run": run, "tasks": [{"form": "arc", "upload": wrong}]})
     done = lathed.wait("/v1/evaluations/" + made["id"])
     assert done["state"] == "failed" and done["attempt"] == 1 and "answerKey" in done["reason"], done
+    assert str(lathed.dir) not in done["reason"], done["reason"]
     refused(lathed.ask("GET", f"/v1/evaluations/{made['id']}?format=lm_eval"), 409, "conflict", says="failed")
 
 

@@ -133,6 +133,8 @@ def things_made_of_files(lathed):
     model = lathed.wait("/v1/models/" + model["id"])
     assert model["state"] == "failed" and "safetensors" in model["reason"], model
     assert model["attempt"] == 1, "trying again does not help"
+    job = lathed.get("/v1/jobs/" + model["job"])
+    assert str(lathed.dir) not in json.dumps([model, job]), job
     body = {"name": "s", "dataset": "data_1", **SEARCH, "source": {"model": model["id"]}}
     reply = lathed.ask("POST", "/v1/searches", body)
     refused(reply, 422, "input", "/dataset")  # there is none yet
