@@ -139,6 +139,17 @@ static const struct order *order_for(const struct wanted *w)
     return w->filters & OF_SEARCH ? &of_one[down[w->order]] : &of_all[w->order];
 }
 
+/* The first page begins at the bound of what it is ordered by: PostgreSQL would look at all that lies
+ * before it, because it enters the index at the key. */
+static const char *first_key(struct request *req, const struct wanted *w)
+{
+    enum { BOUNDED = 2 }; /* of_all from here on: each has its bound among the filters, in the same order */
+    int bound = w->order - BOUNDED + 1;
+    bool bounded = w->order >= BOUNDED && w->filters & 1u << bound && !(w->filters & OF_SEARCH);
+    if (!bounded) return order_for(w)->first;
+    return request_printf(req, "%s:%s", w->value[bound], bound % 2 ? "0" : PAGE_NEWEST);
+}
+
 static char *make_list(const struct wanted *w)
 {
     const struct order *o = order_for(w);
@@ -297,7 +308,7 @@ void architecture_list(struct request *req)
     } else if (err.status) {
         reply_error(req, &err);
     } else {
-        struct ask *ask = page_new(req, list_sql(&w), order_for(&w)->first);
+        struct ask *ask = page_new(req, list_sql(&w), first_key(req, &w));
         add_values(ask, &w);
         page_send(ask);
     }

@@ -26,7 +26,7 @@ select g, 'search', 'srch_' || g, 'succeeded', s.document, 0, now(), now(), 1, s
 insert into search (search_id, name, dataset_id, spec, options, seed, context, source_shape, source_hash, params_source, job_id,
                     removals, hidden, head_dim, q_heads, kv_heads, ffn)
 overriding system value
-select g, 'search ' || g, s.dataset_id, s.spec, s.options, g, s.context, s.source_shape, s.source_hash, s.params_source, g,
+select g, 'search ' || g, s.dataset_id, s.spec, s.options, g, s.context, s.source_shape, s.source_hash, 100000 + g % 50000, g,
        {removals}, s.hidden, s.head_dim, s.q_heads, s.kv_heads, s.ffn
   from generate_series({first} + 1, {last}) g, (select * from search order by search_id limit 1) s;
 """
@@ -103,6 +103,7 @@ class Database:
             "architectures by size": f"/v1/architectures?{page}&order_by=params", "... downwards": f"/v1/architectures?{page}&order_by=-params",
             "architectures of a search": f"/v1/architectures?{page}&search={m}", "... by size": f"/v1/architectures?{page}&search={m}&order_by=params",
             "architectures with weights": f"/v1/architectures?{page}&weights=snapshot", "... at a ratio": f"/v1/architectures?{page}&ratio=0.02",
+            "... that ten have reached": f"/v1/architectures?{page}&ratio=0.099",
             "architectures of a size": f"/v1/architectures?{page}&order_by=params&min_params=95000&max_params=96000",
             "trajectory": f"/v1/searches/{m}/trajectory?page_size=100", "trajectory, a part": f"/v1/searches/{m}/trajectory?page_size=20&from_step=500&every=2",
             "saliency": f"/v1/searches/{m}/saliency", "curves": f"/v1/searches/{m}/metrics?max_points=200",

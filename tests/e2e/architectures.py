@@ -25,6 +25,10 @@ def orders(lathed, made):
         up, down = lathed.pages(f"{path}&order_by={key}"), lathed.pages(f"{path}&order_by=-{key}")
         assert [a["id"] for a in down] == [a["id"] for a in reversed(up)] and len(up) == len(ids)
         assert [of(a) for a in up] == sorted(of(a) for a in everything)
+        low, high = of(up[len(up) // 4]), of(up[len(up) // 2])
+        between, bounds = [a["id"] for a in up if low <= of(a) <= high], f"&min_{key}={low}&max_{key}={high}"
+        assert [a["id"] for a in lathed.pages(f"{path}&order_by={key}{bounds}")] == between and len(between) > 7
+        assert [a["id"] for a in lathed.pages(f"{path}&order_by=-{key}{bounds}")] == between[::-1]
     some = lathed.pages(f"{path}&min_ratio=0.1&max_ratio=0.2")
     assert [a["id"] for a in some] == [a["id"] for a in lathed.pages(path + "&order_by=ratio") if 0.1 <= a["ratio"] <= 0.2]
     kept = lathed.pages(f"{path}&weights=snapshot")
