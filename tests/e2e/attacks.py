@@ -24,6 +24,9 @@ class Raw:
             got = b""
             try:
                 s.sendall(data)
+            except OSError:
+                pass  # it has heard enough; what it said about that is still to be read
+            try:
                 while more := s.recv(65536):
                     got += more
             except TimeoutError:
