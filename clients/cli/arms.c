@@ -91,6 +91,11 @@ static void print_difference(json_t *d, FILE *out)
     } else {
         fprintf(out, ", %zu seed%s: no interval\n", n, n == 1 ? "" : "s");
     }
+    json_t *crossover = look_at(d, "crossover");
+    const char *lower = look_string(crossover, "lower", NULL);
+    if (lower && json_is_integer(look_at(crossover, "tokens")))
+        fprintf(out, "    %s stays lower from %.0f tokens on\n", lower,
+                look_number(crossover, "tokens"));
 }
 
 void arms_print(json_t *comparison, FILE *out)

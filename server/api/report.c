@@ -32,7 +32,8 @@ static const char select_report[] =
     "array_position('{inherit,reinit,human}', m.arm))"
     " union all (select 'diff', d ->> 'a', d ->> 'b', round((d ->> 'mean')::numeric, 4)::text,"
     "   round((d #>> '{ci95,0}')::numeric, 4)::text, round((d #>> '{ci95,1}')::numeric, 4)::text,"
-    "   jsonb_array_length(d -> 'per_seed')::text, null, null, null"
+    "   jsonb_array_length(d -> 'per_seed')::text, d #>> '{crossover,lower}',"
+    "   d #>> '{crossover,tokens}', null"
     "   from c, jsonb_array_elements(comparison_differences(c.comparison_id)) d)";
 
 enum { REPORT_BYTES = 1024 * 1024 };
@@ -92,6 +93,14 @@ static void put_difference(struct buf *out, const PGresult *rows, int i)
                    mean < 0 ? a : b);
 }
 
+/* From which budget on the lower arm stays lower, for those who can train only so long. */
+static void put_crossover(struct buf *out, const PGresult *rows, int i)
+{
+    if (pg_null(rows, i, 7) || pg_null(rows, i, 8)) return;
+    buf_printf(out, "  %s stays lower from %s tokens on.\n", pg_text(rows, i, 7),
+               pg_text(rows, i, 8));
+}
+
 static void got(struct ask *ask, const PGresult *rows)
 {
     struct buf out;
@@ -106,7 +115,8 @@ static void got(struct ask *ask, const PGresult *rows)
     buf_puts(&out, "\n## Paired differences of validation loss, in nats a token\n\n");
     int shown = 0;
     for (int i = 0; i < PQntuples(rows); i++)
-        if (is(rows, i, "diff")) put_difference(&out, rows, i), shown++;
+        if (is(rows, i, "diff"))
+            put_difference(&out, rows, i), put_crossover(&out, rows, i), shown++;
     if (!shown) buf_puts(&out, "None yet.\n");
     buf_printf(
         &out,

@@ -35,6 +35,15 @@ select run_to(:first + 3, 'succeeded', 3.5);
 select comparison_differences(1);
 select run_to(:first + 4, 'succeeded', 3.4), run_to(:first + 5, 'succeeded', 3.9);
 select jsonb_pretty(comparison_differences(1));
+insert into validation (job_id, step, tokens, at, loss)
+select run.job_id, t, t * 100, now(), loss
+  from comparison_arm join run using (run_id)
+  join (values ('inherit', 1, '{9,7,5,4}'::float8[]), ('reinit', 1, '{8,8,6,5}'), ('inherit', 2, '{9,9,6,4}'), ('reinit', 2, '{8,7,7,5}'),
+               ('inherit', 3, '{9,7,5,6}'), ('reinit', 3, '{8,8,6,5.5}')) m(arm, n, losses)
+    on m.arm = comparison_arm.arm and m.n = comparison_arm.seed
+ cross join unnest(losses) with ordinality l(loss, t);
+select comparison_crossover(1, 'inherit', 'reinit'), comparison_crossover(1, 'reinit', 'inherit') ->> 'lower' as lower,
+       comparison_crossover(1, 'inherit', 'human') is null as nothing, comparison_differences(1) #> '{0,crossover,tokens}' as tokens;
 select run_to(:first + 6, 'cancelled', null), run_to(:first + 7, 'failed', null), run_to(:first + 8, 'succeeded', 3.3);
 select event_id, body ->> 'state' as state from event where subject = 'cmp_1' order by event_id;
 select df, round(t_975(df)::numeric, 3) from unnest('{1,2,30,31,60,1000}'::int[]) df;
