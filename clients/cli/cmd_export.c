@@ -206,11 +206,7 @@ static const struct opt create_opts[] = {
 };
 
 static const struct opt list_opts[] = {
-    { "state", 0, "STATE", "only those queued, running, succeeded, failed, cancelled..." },
-    { "run", 0, "ID", "only those of one run" },
-    { "architecture", 'a', "ID", "only those of one architecture" },
-    { "model", 'm', "ID", "only those of one model" },
-    COMMAND_LIST_OPTS,
+    COMMAND_SUBJECT_LIST_OPTS,
     { NULL, 0, NULL, NULL },
 };
 

@@ -70,4 +70,11 @@ enum status command_upload(struct context *ctx, const char *path, json_t **out);
         "order-by", 0, "MEMBER", "sort by a member; -MEMBER sorts downwards"                       \
     }
 
+/* Of lists of what is made of a run, an architecture or a model. */
+#define COMMAND_SUBJECT_LIST_OPTS                                                                  \
+    { "state", 0, "STATE", "only those queued, running, succeeded, failed, cancelled..." },        \
+        { "run", 0, "ID", "only those of one run" },                                               \
+        { "architecture", 'a', "ID", "only those of one architecture" },                           \
+        { "model", 'm', "ID", "only those of one model" }, COMMAND_LIST_OPTS
+
 #endif
