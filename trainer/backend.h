@@ -42,8 +42,7 @@
  * activations are finite. Those of ref and cpu stay within `cols`.
  *
  * Order of execution is the order of the calls; a backend may run behind the
- * caller, and `download`, `sum_squares` and `finish` wait for it. Calls come from
- * one thread at a time. Same backend, same calls: the same bits (cpu: with any number of threads;
+ * caller, and the downloads and `finish` wait for it. Calls come from one thread at a time. Same backend, same calls: the same bits (cpu: with any number of threads;
  * cuda: unless its attention is cuDNN's, see cuda-exact).
  */
 
@@ -84,16 +83,21 @@ struct param {
 };
 
 /* One AdamW step as torch.optim.AdamW takes it: decoupled decay with the plain learning rate,
- * bias correction of both moments, epsilon outside the square root. With g' = grad_scale * g:
+ * bias correction of both moments, epsilon outside the square root. With g' = scale * g:
  *     w -= lr*decay*w;  m = b1*m + (1-b1)*g';  v = b2*v + (1-b2)*g'^2
  *     w -= lr / (1-b1^step) * m / (sqrt(v / (1-b2^step)) + epsilon)
+ * scale is 1, or with clip_norm > 0 and norm = sqrt(squares[squares_at])
+ *     min(1, clip_norm / (norm + 1e-6))            as torch.nn.utils.clip_grad_norm_ has it.
+ * When norm is not finite nothing changes at all, sums neither.
  * When `sums` is set, |w * g| with the values before the step and the unscaled g is added to
  * the sums of the element's groups: saliency costs no pass of its own. */
 struct adamw {
     struct block *weights, *grads, *m, *v;
     const struct param *param;
     int n_params;
-    double lr, beta1, beta2, epsilon, weight_decay, grad_scale;
+    double lr, beta1, beta2, epsilon, weight_decay, clip_norm;
+    struct block *squares; /* of BLOCK_SUMS: what sum_squares left there */
+    int squares_at;
     int64_t step;       /* 1 for the first */
     struct block *sums; /* or NULL */
     int n_sums;
@@ -230,9 +234,11 @@ struct backend {
     void (*z_cross_entropy)(struct backend *be, struct view losses, struct view logits,
                             struct view targets, double z, double scale);
 
-    /* Sum of squares of the gradients of all params. */
-    double (*sum_squares)(struct backend *be, struct block *grads, const struct param *param,
-                          int n_params);
+    /* sums[at] = (or += when add) the sum over a vector x (1, N) of BLOCK_FLOATS, in double. */
+    void (*sum)(struct backend *be, struct block *sums, int at, struct view x, bool add);
+    /* sums[at] = (or += when add) times * the sum of squares of the gradients of all params. */
+    void (*sum_squares)(struct backend *be, struct block *sums, int at, struct block *grads,
+                        const struct param *param, int n_params, double times, bool add);
     void (*adamw)(struct backend *be, const struct adamw *step);
 
     /* --- the same calls again --- */

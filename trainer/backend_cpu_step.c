@@ -93,8 +93,8 @@ static double walk_squares(const struct walk *walk, struct block *grads)
     return sum;
 }
 
-static double sum_squares(struct backend *be, struct block *grads, const struct param *param,
-                          int n_params)
+static void sum_squares(struct backend *be, struct block *sums, int at, struct block *grads,
+                        const struct param *param, int n_params, double times, bool add)
 {
     double part[CPU_PARTS], total = 0;
 #pragma omp parallel for num_threads(be->threads) schedule(dynamic)
@@ -103,18 +103,18 @@ static double sum_squares(struct backend *be, struct block *grads, const struct 
         part[i] = walk_squares(&walk, grads);
     }
     for (int i = 0; i < CPU_PARTS; i++) total += part[i];
-    return total;
+    host_sums(sums)[at] = add ? host_sums(sums)[at] + times * total : times * total;
 }
 
 /* The constants of one step, as the loops want them. */
 struct factors {
-    float grad_scale, keep, beta1, rest1, beta2, rest2, rate, root, epsilon;
+    float scale, keep, beta1, rest1, beta2, rest2, rate, root, epsilon;
 };
 
 static struct factors factors_of(const struct adamw *a, bool decay)
 {
     double fix1 = 1 - pow(a->beta1, (double)a->step), fix2 = 1 - pow(a->beta2, (double)a->step);
-    return (struct factors){ .grad_scale = (float)a->grad_scale,
+    return (struct factors){ .scale = (float)host_grad_scale(a),
                              .keep = (float)(decay ? 1 - a->lr * a->weight_decay : 1),
                              .beta1 = (float)a->beta1,
                              .rest1 = (float)(1 - a->beta1),
@@ -131,7 +131,7 @@ static void adamw_row(float *restrict w, const float *restrict g, float *restric
     struct factors f = *factors;
 #pragma omp simd
     for (int c = 0; c < n; c++) {
-        float grad = g[c] * f.grad_scale;
+        float grad = g[c] * f.scale;
         m[c] = f.beta1 * m[c] + f.rest1 * grad;
         v[c] = f.beta2 * v[c] + f.rest2 * grad * grad;
         w[c] = w[c] * f.keep - f.rate * m[c] / (sqrtf(v[c]) * f.root + f.epsilon);
@@ -147,7 +147,7 @@ static float adamw_row_saliency(float *restrict w, const float *restrict g, floa
     float row = 0;
 #pragma omp simd reduction(+ : row)
     for (int c = 0; c < n; c++) {
-        float grad = g[c] * f.grad_scale, saliency = fabsf(w[c] * g[c]);
+        float grad = g[c] * f.scale, saliency = fabsf(w[c] * g[c]);
         row += saliency;
         col[c] += saliency;
         m[c] = f.beta1 * m[c] + f.rest1 * grad;
@@ -209,6 +209,7 @@ static size_t widest(const struct adamw *a)
 
 static void adamw(struct backend *be, const struct adamw *step)
 {
+    if (isnan(host_grad_scale(step))) return;
     step->weights->stale = true;
     size_t width = widest(step), stride = ((size_t)step->n_sums + 7) / 8 * 8;
     float *cols = cpu_scratch(be, CPU_PARTS * width);

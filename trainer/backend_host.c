@@ -2,6 +2,7 @@
 #include "trainer/ranks.h"
 
 #include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -169,6 +170,22 @@ static void host_share_finish(struct backend *be)
     if (ranks_size() > 1) ranks_sum_finish();
 }
 
+static void host_sum(struct backend *be, struct block *sums, int at, struct view x, bool add)
+{
+    const float *term = host_row(x, 0);
+    double sum = 0;
+    (void)be;
+    for (int n = 0; n < x.cols; n++) sum += term[n];
+    host_sums(sums)[at] = add ? host_sums(sums)[at] + sum : sum;
+}
+
+double host_grad_scale(const struct adamw *step)
+{
+    double norm = sqrt(host_sums(step->squares)[step->squares_at]);
+    if (!isfinite(norm)) return NAN;
+    return step->clip_norm > 0 ? fmin(1, step->clip_norm / (norm + 1e-6)) : 1;
+}
+
 void host_memory_functions(struct backend *be)
 {
     be->alloc = host_alloc;
@@ -178,6 +195,7 @@ void host_memory_functions(struct backend *be)
     be->upload_ids = host_upload_ids;
     be->upload_sums = host_upload_sums;
     be->download_sums = host_download_sums;
+    be->sum = host_sum;
     be->copy = host_copy;
     be->zero = host_zero;
     be->move = host_move;

@@ -31,7 +31,10 @@ static inline const int32_t *host_ids(struct view v)
 
 static inline double *host_sums(struct block *block) { return block->bytes; }
 
-/* Fills in the memory functions of the table. */
+/* What adamw multiplies the gradients by; NAN: nothing may change. */
+double host_grad_scale(const struct adamw *step);
+
+/* Fills in the memory functions of the table, and `sum`. */
 void host_memory_functions(struct backend *be);
 
 /* The distill of the table, rows shared among the backend's threads. */

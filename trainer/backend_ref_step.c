@@ -36,8 +36,8 @@ static struct view view_of(struct block *block, const struct param *p)
     return (struct view){ block, p->at, p->rows, p->cols, p->ld };
 }
 
-static double sum_squares(struct backend *be, struct block *grads, const struct param *param,
-                          int n_params)
+static void sum_squares(struct backend *be, struct block *sums, int at, struct block *grads,
+                        const struct param *param, int n_params, double times, bool add)
 {
     (void)be;
     double sum = 0;
@@ -46,12 +46,12 @@ static double sum_squares(struct backend *be, struct block *grads, const struct 
             const float *g = host_row(view_of(grads, &param[i]), r);
             for (int c = 0; c < param[i].cols; c++) sum += (double)g[c] * g[c];
         }
-    return sum;
+    host_sums(sums)[at] = add ? host_sums(sums)[at] + times * sum : times * sum;
 }
 
-static void adamw_element(const struct adamw *a, float *w, float g, float *m, float *v, bool decay)
+static void adamw_element(const struct adamw *a, double scale, float *w, float g, float *m, float *v, bool decay)
 {
-    double grad = a->grad_scale * g, keep = decay ? 1 - a->lr * a->weight_decay : 1;
+    double grad = scale * g, keep = decay ? 1 - a->lr * a->weight_decay : 1;
     *m = (float)(a->beta1 * *m + (1 - a->beta1) * grad);
     *v = (float)(a->beta2 * *v + (1 - a->beta2) * grad * grad);
     double m_hat = *m / (1 - pow(a->beta1, (double)a->step));
@@ -59,7 +59,7 @@ static void adamw_element(const struct adamw *a, float *w, float g, float *m, fl
     *w = (float)(*w * keep - a->lr * m_hat / (sqrt(v_hat) + a->epsilon));
 }
 
-static void adamw_param(const struct adamw *a, const struct param *p)
+static void adamw_param(const struct adamw *a, double scale, const struct param *p)
 {
     for (int r = 0; r < p->rows; r++) {
         float *w = host_row(view_of(a->weights, p), r), *m = host_row(view_of(a->m, p), r);
@@ -71,7 +71,7 @@ static void adamw_param(const struct adamw *a, const struct param *p)
                 host_sums(a->sums)[p->row_sum + r / p->row_span] += saliency;
             if (a->sums && p->col_sum >= 0)
                 host_sums(a->sums)[p->col_sum + c / p->col_span] += saliency;
-            adamw_element(a, &w[c], g[c], &m[c], &v[c], p->decay);
+            adamw_element(a, scale, &w[c], g[c], &m[c], &v[c], p->decay);
         }
     }
 }
@@ -79,7 +79,9 @@ static void adamw_param(const struct adamw *a, const struct param *p)
 static void adamw(struct backend *be, const struct adamw *step)
 {
     (void)be;
-    for (int i = 0; i < step->n_params; i++) adamw_param(step, &step->param[i]);
+    double scale = host_grad_scale(step);
+    for (int i = 0; i < step->n_params && !isnan(scale); i++)
+        adamw_param(step, scale, &step->param[i]);
 }
 
 void ref_step_functions(struct backend *be)

@@ -208,16 +208,14 @@ void lora_init(struct model *model, uint64_t seed)
 
 /* With S = f B the gradient of S is that of B over f. Adam divides such factors out but for
  * epsilon, so S moves by f times what B would have. */
-double lora_step(struct model *model, const struct optim_options *options, double lr, int64_t step)
+void lora_begin(struct model *model, const struct optim_options *options, double lr, int64_t step)
 {
     const struct lora *lora = model->lora;
     struct backend *be = model->be;
     double f = lora->options.alpha / lora->options.rank;
-    double a = be->sum_squares(be, lora->block[MODEL_GRADS], lora->param, lora->n);
-    double s = be->sum_squares(be, lora->block[MODEL_GRADS], lora->param + lora->n, lora->n);
-    double norm = sqrt(a + f * f * s);
-    if (!isfinite(norm)) return norm;
-    double clip = options->clip_norm > 0 ? options->clip_norm / (norm + 1e-6) : 1;
+    for (int side = 0; side < 2; side++)
+        be->sum_squares(be, model->totals, MODEL_SQUARES, lora->block[MODEL_GRADS],
+                        lora->param + side * lora->n, lora->n, side ? f * f : 1, side);
     for (int side = 0; side < 2; side++) {
         double times = side ? f : 1;
         struct adamw adamw = { .weights = lora->block[MODEL_WEIGHTS],
@@ -231,11 +229,18 @@ double lora_step(struct model *model, const struct optim_options *options, doubl
                                .beta2 = options->beta2,
                                .epsilon = options->epsilon / times,
                                .weight_decay = options->weight_decay / times,
-                               .grad_scale = clip < 1 ? clip : 1,
+                               .clip_norm = options->clip_norm,
+                               .squares = model->totals,
+                               .squares_at = MODEL_SQUARES,
                                .step = step };
         be->adamw(be, &adamw);
     }
-    return norm;
+}
+
+double lora_step(struct model *model, const struct optim_options *options, double lr, int64_t step)
+{
+    lora_begin(model, options, lr, step);
+    return sqrt(model_total(model, MODEL_SQUARES));
 }
 
 /* ---- the end ----------------------------------------------------------------------------- */

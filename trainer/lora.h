@@ -78,6 +78,9 @@ int64_t lora_params(const struct lora *lora);
 /* As optim_step, for A and B: the norm returned and clipped by is that of their gradients. */
 double lora_step(struct model *model, const struct optim_options *options, double lr, int64_t step);
 
+/* As optim_begin. */
+void lora_begin(struct model *model, const struct optim_options *options, double lr, int64_t step);
+
 /* W += S A of every adapter, in double, then drops them. */
 void lora_merge(struct model *model);
 

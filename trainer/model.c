@@ -62,11 +62,9 @@ static enum status prepare(struct model *model, struct backend *be, const struct
     model->be = be;
     model->options = *options;
     model->keeps_outputs = be->keeps_outputs;
-    size_t rows = (size_t)options->batch_size * (size_t)options->sequence_length;
-    model->losses = calloc(rows, sizeof *model->losses);
     model->param = calloc((size_t)model->layout.n_slots, sizeof *model->param);
     model->at = calloc(1, sizeof *model->at);
-    if (!model->losses || !model->param || !model->at) abort();
+    if (!model->param || !model->at) abort();
     model->at->layer = calloc((size_t)capacity->n_layers, sizeof *model->at->layer);
     if (!model->at->layer) abort();
     *sizes = place(model, capacity, options->batch_size, options->sequence_length, &none);
@@ -94,6 +92,7 @@ static enum status allocate(struct model *model, struct activations_sizes sizes,
     }
     TRY(be->alloc(be, BLOCK_FLOATS, sizes.floats, &model->floats, err));
     TRY(be->alloc(be, BLOCK_IDS, sizes.ids, &model->ids, err));
+    TRY(be->alloc(be, BLOCK_SUMS, MODEL_TOTALS, &model->totals, err));
     return OK;
 }
 
@@ -159,15 +158,14 @@ void model_close(struct model *model)
 {
     if (!model) return;
     lora_close(model->lora, model->be);
-    struct block *others[] = { model->activations, model->floats, model->ids };
+    struct block *others[] = { model->activations, model->floats, model->ids, model->totals };
     for (int i = 0; i < MODEL_BLOCKS; i++)
         if (model->block[i]) model->be->release(model->be, model->block[i]);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         if (others[i]) model->be->release(model->be, others[i]);
     if (model->at) free(model->at->layer);
     free(model->at);
     free(model->param);
-    free(model->losses);
     layout_release(&model->layout);
     free(model);
 }

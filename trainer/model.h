@@ -62,7 +62,7 @@ struct model {
     bool keeps_outputs; /* as the backend likes, and memory allows */
     struct param *param;    /* one per slot, for the optimizer; follows the current shape */
     struct activations *at; /* where this call's activations lie (activations.h) */
-    float *losses;          /* host memory for one loss per row */
+    struct block *totals;   /* BLOCK_SUMS, as enum model_total says */
     struct model *teacher;  /* borrowed; NULL: none (model_set_teacher) */
     struct distill distill;
     double z_loss; /* model_gradient's loss has this times log^2 Z in it (backend.h); not with a
@@ -117,9 +117,21 @@ double model_loss(struct model *model, const struct model_batch *batch, int64_t 
 
 /* Forward and backward of loss_scale * (sum of losses); with loss_scale = 1 / (targets in all
  * micro-batches) the gradients are those of the mean loss. `add` is false for the first
- * micro-batch of a step (gradients are written, not added to). Returns the unscaled sum. */
+ * micro-batch of a step (gradients are written, not added to). Returns the unscaled sum of this and
+ * of those that it was added to. */
 double model_gradient(struct model *model, const struct model_batch *batch, double loss_scale,
                       bool add);
+
+/* What one step leaves with the backend, so that nobody waits in the middle of it: model_gradient's
+ * sum of losses, and the sum of squares of the gradients that optim_step found. */
+enum model_total { MODEL_LOSS, MODEL_SQUARES, MODEL_TOTALS };
+
+/* model_gradient that does not wait for the device; the sum is among model_totals. */
+void model_gradient_begin(struct model *model, const struct model_batch *batch, double loss_scale,
+                          bool add);
+
+/* Waits. */
+double model_total(struct model *model, enum model_total which);
 
 /* From now on model_gradient's loss is the mixture of backend.h's struct distill; model_loss stays
  * cross-entropy. The teacher is open on the same backend for batches of the same size, and

@@ -91,13 +91,16 @@ static void backward(struct model *model, bool add)
     if (model->share) model->be->share_finish(model->be);
 }
 
-/* Added in the order of the rows, in double: the same on every backend. */
-static double sum_losses(struct model *model)
+static void sum_losses(struct model *model, bool add)
 {
-    double sum = 0;
-    model->be->download(model->be, model->losses, model->at->losses);
-    for (int n = 0; n < model->at->rows; n++) sum += model->losses[n];
-    return sum;
+    model->be->sum(model->be, model->totals, MODEL_LOSS, model->at->losses, add);
+}
+
+double model_total(struct model *model, enum model_total which)
+{
+    double totals[MODEL_TOTALS];
+    model->be->download_sums(model->be, totals, model->totals, MODEL_TOTALS);
+    return totals[which];
 }
 
 double model_loss(struct model *model, const struct model_batch *batch, int64_t *n_targets)
@@ -107,7 +110,8 @@ double model_loss(struct model *model, const struct model_batch *batch, int64_t 
     loss_forward(model);
     *n_targets = 0;
     for (int n = 0; n < model->at->rows; n++) *n_targets += batch->targets[n] >= 0;
-    return sum_losses(model);
+    sum_losses(model, false);
+    return model_total(model, MODEL_LOSS);
 }
 
 static uint64_t mix(uint64_t key, uint64_t x) { return (key ^ x) * 1099511628211u; }
@@ -140,8 +144,8 @@ static int patience(const struct model *model)
     return stream <= SMALL_STREAM ? SMALL_PATIENCE : stream <= MEDIUM_STREAM ? MEDIUM_PATIENCE : 0;
 }
 
-double model_gradient(struct model *model, const struct model_batch *batch, double loss_scale,
-                      bool add)
+void model_gradient_begin(struct model *model, const struct model_batch *batch, double loss_scale,
+                          bool add)
 {
     assert(model->options.train == MODEL_TRAIN || model->lora);
     if (model->teacher) {
@@ -150,13 +154,20 @@ double model_gradient(struct model *model, const struct model_batch *batch, doub
     }
     begin(model, batch);
     int runs = patience(model);
-    if (runs && model->be->replay_begin(model->be, gradient_key(model, loss_scale, add), runs))
-        return sum_losses(model);
-    forward(model);
-    loss_backward(model, loss_scale, add);
-    backward(model, add);
-    if (runs) model->be->replay_end(model->be);
-    return sum_losses(model);
+    if (!runs || !model->be->replay_begin(model->be, gradient_key(model, loss_scale, add), runs)) {
+        forward(model);
+        loss_backward(model, loss_scale, add);
+        backward(model, add);
+        if (runs) model->be->replay_end(model->be);
+    }
+    sum_losses(model, add);
+}
+
+double model_gradient(struct model *model, const struct model_batch *batch, double loss_scale,
+                      bool add)
+{
+    model_gradient_begin(model, batch, loss_scale, add);
+    return model_total(model, MODEL_LOSS);
 }
 
 enum status model_set_teacher(struct model *model, struct model *teacher, struct distill distill,

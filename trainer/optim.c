@@ -23,14 +23,13 @@ double lr_at(const struct lr_schedule *s, int64_t step)
     return s->peak * (s->min_ratio + (1 - s->min_ratio) * left);
 }
 
-double optim_step(struct model *model, const struct optim_options *options, double lr, int64_t step,
-                  struct saliency *saliency)
+void optim_begin(struct model *model, const struct optim_options *options, double lr, int64_t step,
+                 struct saliency *saliency)
 {
     struct backend *be = model->be;
     int n = model->layout.n_slots;
-    double norm = sqrt(be->sum_squares(be, model->block[MODEL_GRADS], model->param, n));
-    if (!isfinite(norm)) return norm;
-    double clip = options->clip_norm > 0 ? options->clip_norm / (norm + 1e-6) : 1;
+    be->sum_squares(be, model->totals, MODEL_SQUARES, model->block[MODEL_GRADS], model->param, n, 1,
+                    false);
     struct adamw adamw = { .weights = model->block[MODEL_WEIGHTS],
                            .grads = model->block[MODEL_GRADS],
                            .m = model->block[MODEL_M],
@@ -42,11 +41,19 @@ double optim_step(struct model *model, const struct optim_options *options, doub
                            .beta2 = options->beta2,
                            .epsilon = options->epsilon,
                            .weight_decay = options->weight_decay,
-                           .grad_scale = clip < 1 ? clip : 1,
+                           .clip_norm = options->clip_norm,
+                           .squares = model->totals,
+                           .squares_at = MODEL_SQUARES,
                            .step = step,
                            .sums = saliency ? saliency->sums : NULL,
                            .n_sums = saliency ? saliency->n_sums : 0 };
     be->adamw(be, &adamw);
     if (saliency) saliency->steps++;
-    return norm;
+}
+
+double optim_step(struct model *model, const struct optim_options *options, double lr, int64_t step,
+                  struct saliency *saliency)
+{
+    optim_begin(model, options, lr, step, saliency);
+    return sqrt(model_total(model, MODEL_SQUARES));
 }

@@ -22,6 +22,10 @@ struct optim_options {
 double optim_step(struct model *model, const struct optim_options *options, double lr, int64_t step,
                   struct saliency *saliency);
 
+/* optim_step that does not wait for the device; the norm's square is model_total's MODEL_SQUARES. */
+void optim_begin(struct model *model, const struct optim_options *options, double lr, int64_t step,
+                 struct saliency *saliency);
+
 /*
  * Learning rates. `step` counts from 1, the step about to be taken.
  *

@@ -20,30 +20,37 @@ static struct model_batch own_batch(const struct training *t)
     return (struct model_batch){ t->ids + at, t->targets + at, rows, r->sequence_length };
 }
 
-/* Gradients of the mean loss over all micro-batches; *loss is that mean. */
-static enum status gradients(struct training *t, double *loss, struct error *err)
+/* Gradients of the mean loss over all micro-batches. */
+static enum status gradients(struct training *t, struct error *err)
 {
     const struct recipe *r = &t->job->recipe;
     struct model_batch batch = own_batch(t);
-    double sum = 0, n = (double)recipe_tokens_per_step(r);
+    double n = (double)recipe_tokens_per_step(r);
     for (int i = 0; i < r->grad_accum; i++) {
         TRY(feed_next(&t->feed, r->batch_size, t->ids, t->targets, err));
         t->model->share = ranks_size() > 1 && i == r->grad_accum - 1;
-        sum += model_gradient(t->model, &batch, 1 / n, i > 0);
+        model_gradient_begin(t->model, &batch, 1 / n, i > 0);
     }
-    ranks_sum(&sum, 1);
-    *loss = sum / n;
     return OK;
+}
+
+/* The mean loss and the norm of the gradients, once the step is through. */
+static void look_back(struct training *t)
+{
+    double sum = model_total(t->model, MODEL_LOSS);
+    ranks_sum(&sum, 1);
+    t->loss = sum / (double)recipe_tokens_per_step(&t->job->recipe);
+    t->grad_norm = sqrt(model_total(t->model, MODEL_SQUARES));
 }
 
 /* What counts is seen on the way: activations in the forward, weights and gradients after the
  * backward, or their products in the optimizer's pass. */
-static enum status learn(struct training *t, bool counts, double *loss, struct error *err)
+static enum status learn(struct training *t, bool counts, struct error *err)
 {
     struct collector *collector = counts ? t->collector : NULL;
     struct saliency *saliency = counts ? t->saliency : NULL;
     if (collector) collector_begin(collector);
-    TRY(gradients(t, loss, err));
+    TRY(gradients(t, err));
     struct model_batch batch = own_batch(t);
     if (collector) {
         collector_end(collector, recipe_tokens_per_step(&t->job->recipe));
@@ -51,25 +58,25 @@ static enum status learn(struct training *t, bool counts, double *loss, struct e
     }
     t->last_lr = lr_at(&t->lr, t->step + 1);
     const struct optim_options *optim = &t->job->recipe.optim;
-    t->grad_norm = t->model->lora
-                       ? lora_step(t->model, optim, t->last_lr, t->step + 1)
-                       : optim_step(t->model, optim, t->last_lr, t->step + 1, saliency);
+    if (t->model->lora)
+        lora_begin(t->model, optim, t->last_lr, t->step + 1);
+    else
+        optim_begin(t->model, optim, t->last_lr, t->step + 1, saliency);
+    look_back(t);
     if (saliency) saliency_collect(saliency, &t->scores);
     return OK;
 }
 
 enum status training_step(struct training *t, bool counts, struct error *err)
 {
-    double loss;
     bool searching = training_is_search(t) && !search_is_over(&t->search);
     t->phase = searching ? search_phase_names[search_phase(&t->search)] : "train";
-    if (learn(t, counts, &loss, err)) return fail_in(err, "data");
-    t->loss = loss;
-    if (!isfinite(loss) || !isfinite(t->grad_norm))
+    if (learn(t, counts, err)) return fail_in(err, "data");
+    if (!isfinite(t->loss) || !isfinite(t->grad_norm))
         return fail(err, E_INPUT,
                     "recipe/learning_rate: the training diverged, loss %g and gradient norm %g at "
                     "step %lld; try a lower learning rate or a longer warm-up",
-                    loss, t->grad_norm, (long long)t->step + 1);
+                    t->loss, t->grad_norm, (long long)t->step + 1);
     t->step++;
     t->tokens_since += recipe_tokens_per_step(&t->job->recipe);
     events_set_step(t->events, t->step);

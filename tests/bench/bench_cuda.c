@@ -255,7 +255,7 @@ static void removal(struct bench *b, enum group_type type, int times)
 
 enum { PLAIN = 16 /* too few to be recorded, like those with removals */, CUTS = 72 };
 
-static double step_ms(struct bench *b, struct model *model, struct saliency *sums,
+static double step_ms(struct model *model, struct saliency *sums,
                       const struct model_batch *batch, int64_t step, const struct removal *r)
 {
     static const struct optim_options options = { 0.9, 0.95, 1e-8, 0.1, 1.0 };
@@ -263,9 +263,9 @@ static double step_ms(struct bench *b, struct model *model, struct saliency *sum
     double start = now();
     if (r) surgery_remove(model, r, &err);
     must(&err);
-    model_gradient(model, batch, 1.0 / (batch->batch * batch->time), false);
-    optim_step(model, &options, 1e-4, step, sums);
-    b->be->finish(b->be);
+    model_gradient_begin(model, batch, 1.0 / (batch->batch * batch->time), false);
+    optim_begin(model, &options, 1e-4, step, sums);
+    model_total(model, MODEL_LOSS);
     return 1e3 * (now() - start);
 }
 
@@ -282,9 +282,9 @@ static void steps(struct bench *b, int batch, int time)
     saliency_open(&sums, model, HEAD_UNIT_KV_GROUP, &err);
     must(&err);
     for (int i = 0; i <= n; i++) ids[i] = (int32_t)rng_below(&b->rng, 49152);
-    for (int i = 0; i < 3; i++) step_ms(b, model, sums, &data, i + 1, NULL);
-    for (int i = 0; i < PLAIN; i++) plain[i] = step_ms(b, model, sums, &data, i + 4, NULL);
-    for (int i = 0; i < CUTS; i++) cut[i] = step_ms(b, model, sums, &data, i + 4 + PLAIN, &r);
+    for (int i = 0; i < 3; i++) step_ms(model, sums, &data, i + 1, NULL);
+    for (int i = 0; i < PLAIN; i++) plain[i] = step_ms(model, sums, &data, i + 4, NULL);
+    for (int i = 0; i < CUTS; i++) cut[i] = step_ms(model, sums, &data, i + 4 + PLAIN, &r);
     double crossing = cut[PAD - 1], wide = median(cut, PAD - 1);
     printf("{\"steps\": [%d, %d], \"plain_ms\": %.3f, \"removal_each_step_ms\": %.3f, "
            "\"step_that_passes_a_multiple_ms\": %.3f, \"after_it_ms\": %.3f}\n",

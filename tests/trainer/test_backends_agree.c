@@ -189,7 +189,7 @@ static void adamw(struct world *w)
           .col_sum = 33,
           .col_span = 3 },
     };
-    struct block *m, *block;
+    struct block *m, *block, *squares;
     struct error err = { 0 };
     double got[48] = { 1, 2, 3 };
     float as_floats[64] = { 0 };
@@ -197,6 +197,9 @@ static void adamw(struct world *w)
     CHECK_OK(w->be->alloc(w->be, BLOCK_MOMENTS, 20000, &m, &err), err);
     CHECK_OK(w->be->alloc(w->be, BLOCK_SUMS, 48, &block, &err), err);
     w->be->upload_sums(w->be, block, got, 48);
+    CHECK_OK(w->be->alloc(w->be, BLOCK_SUMS, 2, &squares, &err), err);
+    w->be->sum_squares(w->be, squares, 1, w->block[BLOCK_GRADS], param, 2, 0.5, false);
+    w->be->sum_squares(w->be, squares, 1, w->block[BLOCK_GRADS], param + 2, 1, 2, true);
     struct adamw step = { .weights = w->block[BLOCK_WEIGHTS],
                           .grads = w->block[BLOCK_GRADS],
                           .m = m,
@@ -208,7 +211,9 @@ static void adamw(struct world *w)
                           .beta2 = 0.95,
                           .epsilon = 1e-8,
                           .weight_decay = 0.1,
-                          .grad_scale = 0.5,
+                          .clip_norm = 0.5,
+                          .squares = squares,
+                          .squares_at = 1,
                           .n_sums = 48 };
     for (step.step = 1; step.step <= 3; step.step++) {
         step.sums = step.step == 2 ? NULL : block;
@@ -216,10 +221,12 @@ static void adamw(struct world *w)
     }
     w->be->download_sums(w->be, got, block, 48);
     for (int i = 0; i < 48; i++) as_floats[i] = (float)got[i];
-    as_floats[60] = (float)w->be->sum_squares(w->be, w->block[BLOCK_GRADS], param, 3);
+    w->be->download_sums(w->be, got, squares, 2);
+    as_floats[60] = (float)got[1];
     w->be->upload(w->be, sums, as_floats);
     w->be->release(w->be, m);
     w->be->release(w->be, block);
+    w->be->release(w->be, squares);
 }
 
 static void memory(struct world *w)

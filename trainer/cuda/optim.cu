@@ -25,7 +25,7 @@ struct optim_tables {
     struct tensor *tensor, *host; /* on the device, and its source */
     int n_params, n_tiles;
     size_t partial_floats; /* of one step with sums */
-    double *squares;       /* on the device, one a block, then the total */
+    double *squares;       /* on the device, one a block */
     struct param *listed;  /* what the list below was made for */
     int n_listed, n_sums;
     int *first, *members; /* on the device; group g is touched by members[first[g]..first[g+1]):
@@ -202,7 +202,7 @@ __global__ void __launch_bounds__(256)
     if (!threadIdx.x) out[blockIdx.x] = part[0];
 }
 
-__global__ void total_kernel(double *squares, int n)
+__global__ void total_kernel(double *total, const double *squares, int n, double times, bool add)
 {
     __shared__ double part[256];
     double sum = 0;
@@ -213,13 +213,13 @@ __global__ void total_kernel(double *squares, int n)
         if (threadIdx.x < s) part[threadIdx.x] += part[threadIdx.x + s];
         __syncthreads();
     }
-    if (!threadIdx.x) squares[MAX_SQUARES] = part[0];
+    if (!threadIdx.x) *total = (add ? *total : 0) + times * part[0];
 }
 
-static double sum_squares(struct backend *be, struct block *grads, const struct param *param, int n)
+static void sum_squares(struct backend *be, struct block *sums, int at, struct block *grads,
+                        const struct param *param, int n, double times, bool add)
 {
     struct device *d = device_of(be);
-    double total = 0;
     tensors_make(d, param, n);
     int blocks =
         d->optim->n_tiles < d->multiprocessors * 8 ? d->optim->n_tiles : d->multiprocessors * 8;
@@ -227,12 +227,31 @@ static double sum_squares(struct backend *be, struct block *grads, const struct 
     squares_kernel<<<blocks, 256, 0, d->stream>>>(d->optim->squares, (const float *)grads->data,
                                                   d->optim->tensor, n, d->optim->n_tiles);
     LAUNCHED();
-    total_kernel<<<1, 256, 0, d->stream>>>(d->optim->squares, blocks);
+    total_kernel<<<1, 256, 0, d->stream>>>((double *)sums->data + at, d->optim->squares, blocks,
+                                           times, add);
     LAUNCHED();
-    CUDA(cudaMemcpyAsync(&total, d->optim->squares + MAX_SQUARES, sizeof total,
-                         cudaMemcpyDeviceToHost, d->stream));
-    CUDA(cudaStreamSynchronize(d->stream));
-    return total;
+}
+
+/* One block adds up any vector: losses are few beside everything else. */
+__global__ void sum_kernel(double *to, const float *x, int n, bool add)
+{
+    __shared__ double part[1024];
+    double sum = 0;
+    for (int i = threadIdx.x; i < n; i += 1024) sum += x[i];
+    part[threadIdx.x] = sum;
+    __syncthreads();
+    for (int s = 512; s; s /= 2) {
+        if (threadIdx.x < s) part[threadIdx.x] += part[threadIdx.x + s];
+        __syncthreads();
+    }
+    if (!threadIdx.x) *to = (add ? *to : 0) + part[0];
+}
+
+static void sum(struct backend *be, struct block *sums, int at, struct view x, bool add)
+{
+    sum_kernel<<<1, 1024, 0, device_of(be)->stream>>>((double *)sums->data + at, floats_at(x),
+                                                      x.cols, add);
+    LAUNCHED();
 }
 
 /* ---- AdamW
@@ -240,7 +259,17 @@ static double sum_squares(struct backend *be, struct block *grads, const struct 
 
 struct step {
     float lr, beta1, beta2, epsilon, keep /* 1 - lr * weight_decay */, scale, correct1, correct2;
+    const double *squares; /* of the gradients, which say `scale` together with */
+    double clip_norm;
 };
+
+/* What gradients are multiplied by; NAN: nothing may change. */
+__device__ static inline float scale_of(const struct step *s)
+{
+    double norm = sqrt(*s->squares);
+    if (!isfinite(norm)) return NAN;
+    return s->clip_norm > 0 ? (float)fmin(1., s->clip_norm / (norm + 1e-6)) : 1;
+}
 
 /* One element; returns |w g| with the values before the step. */
 __device__ static inline float adam(float *w, float g, float *m, float *v, const struct step *s,
@@ -269,6 +298,8 @@ __global__ void __launch_bounds__(LANES *WALKERS)
     int c = col_tile * TILE_COLS + lane * 4, r0 = row_tile * TILE_ROWS;
     int rows = min(TILE_ROWS, t->p.rows - r0), left = t->p.cols - c;
     bool decay = t->p.decay, whole = left >= 4 && t->p.at % 4 == 0 && t->p.ld % 4 == 0;
+    s.scale = scale_of(&s);
+    if (isnan(s.scale)) rows = 0;
     float col[4] = { 0, 0, 0, 0 };
     for (int r = walker; r < TILE_ROWS; r += WALKERS) {
         float row = 0;
@@ -304,7 +335,7 @@ __global__ void __launch_bounds__(LANES *WALKERS)
         for (int j = 0; j < 4; j++) by_col[walker][lane * 4 + j] = col[j];
         __syncthreads();
         int k = threadIdx.x;
-        if (t->p.row_sum >= 0 && k < rows)
+        if (t->p.row_sum >= 0 && k < t->p.rows - r0 && k < TILE_ROWS)
             partial[t->rows_at + (size_t)col_tile * t->p.rows + r0 + k] =
                 by_row[k][0] + by_row[k][1];
         c = col_tile * TILE_COLS + k;
@@ -345,7 +376,8 @@ static void adamw(struct backend *be, const struct adamw *a)
     struct step s;
     s.lr = (float)a->lr, s.beta1 = (float)a->beta1, s.beta2 = (float)a->beta2,
     s.epsilon = (float)a->epsilon;
-    s.keep = (float)(1 - a->lr * a->weight_decay), s.scale = (float)a->grad_scale;
+    s.keep = (float)(1 - a->lr * a->weight_decay), s.scale = 1;
+    s.squares = (const double *)a->squares->data + a->squares_at, s.clip_norm = a->clip_norm;
     s.correct1 = (float)(1 / (1 - pow(a->beta1, (double)a->step)));
     s.correct2 = (float)(1 / (1 - pow(a->beta2, (double)a->step)));
     float *w = (float *)a->weights->data, *m = (float *)a->m->data, *v = (float *)a->v->data;
@@ -371,7 +403,8 @@ void optim_install(struct backend *be)
     struct device *d = device_of(be);
     d->optim = (struct optim_tables *)calloc(1, sizeof *d->optim);
     if (!d->optim) abort();
-    CUDA(cudaMalloc(&d->optim->squares, (MAX_SQUARES + 1) * sizeof(double)));
+    CUDA(cudaMalloc(&d->optim->squares, MAX_SQUARES * sizeof(double)));
+    be->sum = sum;
     be->sum_squares = sum_squares;
     be->adamw = adamw;
 }
