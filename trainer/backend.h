@@ -116,6 +116,13 @@ struct move {
     struct view to, from;
 };
 
+/* Rows that move `up` rows towards the start of their block, over whatever lies there; what they leave
+ * becomes zero. */
+struct shift {
+    struct view rows;
+    int up;
+};
+
 struct attention_shape {
     int batch, time, q_heads, kv_heads, head_dim; /* kv_heads divides q_heads */
 };
@@ -154,6 +161,8 @@ struct backend {
     void (*zero)(struct backend *be, struct view to);
     /* All of them, in blocks of weights, gradients or moments; no element occurs in two. */
     void (*move)(struct backend *be, const struct move *m, int n);
+    /* All of them, in blocks of weights or moments; where one writes, no other reads or writes. */
+    void (*shift)(struct backend *be, const struct shift *s, int n);
     void (*finish)(struct backend *be);
 
     /* --- operations --- */

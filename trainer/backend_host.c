@@ -156,6 +156,23 @@ static void host_move(struct backend *be, const struct move *m, int n)
     }
 }
 
+static void host_shift(struct backend *be, const struct shift *s, int n)
+{
+    (void)be;
+    for (int i = 0; i < n; i++) {
+        struct view v = s[i].rows;
+        size_t row = (size_t)v.cols * sizeof(float);
+        v.block->stale = true;
+        for (int r = 0; r < v.rows; r++) {
+            struct view to = v;
+            to.at -= (size_t)s[i].up * (size_t)v.ld;
+            memcpy(host_row(to, r), host_row(v, r), row);
+        }
+        for (int r = v.rows < s[i].up ? 0 : v.rows - s[i].up; r < v.rows; r++)
+            memset(host_row(v, r), 0, row);
+    }
+}
+
 static void host_finish(struct backend *be) { (void)be; }
 
 static void host_share_begin(struct backend *be, struct block *grads, size_t at, size_t n)
@@ -199,6 +216,7 @@ void host_memory_functions(struct backend *be)
     be->copy = host_copy;
     be->zero = host_zero;
     be->move = host_move;
+    be->shift = host_shift;
     be->finish = host_finish;
     be->share_begin = host_share_begin;
     be->share_finish = host_share_finish;

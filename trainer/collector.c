@@ -187,7 +187,7 @@ static void add_mean(struct collector *c, const struct slot *slot)
     for (int r = 0; r < slot->rows; r++)
         for (int j = 0; j < slot->cols; j++) {
             size_t at = (size_t)r * (size_t)slot->cols + (size_t)j;
-            c->mean[slot->offset + (size_t)r * (size_t)slot->ld + (size_t)j] += c->w[at] * c->g[at];
+            c->mean[slot->home + (size_t)r * (size_t)slot->ld + (size_t)j] += c->w[at] * c->g[at];
         }
 }
 
@@ -232,7 +232,7 @@ static void read_mean(struct collector *c, const struct slot *slot)
 {
     size_t cols = (size_t)slot->cols;
     for (size_t r = 0; r < (size_t)slot->rows; r++)
-        memcpy(c->w + r * cols, c->mean + slot->offset + r * (size_t)slot->ld, cols * sizeof *c->w);
+        memcpy(c->w + r * cols, c->mean + slot->home + r * (size_t)slot->ld, cols * sizeof *c->w);
     for (size_t i = 0; i < cols * (size_t)slot->rows; i++)
         c->g[i] = (float)(1 / c->statistics.steps);
 }

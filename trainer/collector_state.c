@@ -57,7 +57,7 @@ static void mean(struct walk *w, struct collector *c)
         const struct slot *slot = &layout->slot[i];
         for (int r = 0; r < slot->rows; r++)
             for (int j = 0; j < slot->cols; j++) {
-                float *at = &c->mean[slot->offset + (size_t)r * (size_t)slot->ld + (size_t)j];
+                float *at = &c->mean[slot->home + (size_t)r * (size_t)slot->ld + (size_t)j];
                 double value = *at;
                 one(w, &value);
                 *at = (float)value;

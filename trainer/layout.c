@@ -65,8 +65,13 @@ static void size_slot(struct slot *slot, const struct shape *shape)
     slot->cols = axis_length(shape, slot->col_axis, slot->layer, slot->dims);
 }
 
-static void add_slot(struct layout *layout, const struct kind_of_slot *kind, int layer,
-                     int multiple)
+int layout_padded_rows(const struct layout *layout, const struct slot *slot)
+{
+    int n = layout->multiple;
+    return slot->dims > 1 ? (slot->rows + n - 1) / n * n : slot->rows;
+}
+
+static void add_slot(struct layout *layout, const struct kind_of_slot *kind, int layer)
 {
     struct slot *slot = &layout->slot[layout->n_slots];
     *slot = (struct slot){ .kind = kind->kind,
@@ -74,7 +79,8 @@ static void add_slot(struct layout *layout, const struct kind_of_slot *kind, int
                            .dims = kind->dims,
                            .row_axis = kind->row_axis,
                            .col_axis = kind->col_axis,
-                           .offset = layout->n_floats };
+                           .offset = layout->n_floats,
+                           .home = layout->n_floats };
     snprintf(slot->name, sizeof slot->name, "%s", kind->name);
     if (layer >= 0) {
         const char *number = strstr(kind->name, "%d");
@@ -82,24 +88,23 @@ static void add_slot(struct layout *layout, const struct kind_of_slot *kind, int
                  layer, number + 2);
     }
     size_slot(slot, &layout->capacity);
-    slot->ld = (slot->cols + multiple - 1) / multiple * multiple;
-    int rows = kind->dims > 1 ? (slot->rows + multiple - 1) / multiple * multiple : slot->rows;
-    layout->n_floats += (size_t)rows * (size_t)slot->ld;
+    slot->ld = (slot->cols + layout->multiple - 1) / layout->multiple * layout->multiple;
+    layout->n_floats += (size_t)layout_padded_rows(layout, slot) * (size_t)slot->ld;
     *(layer < 0 ? &layout->outside[kind->kind] : &layout->index[layer][kind->kind]) =
         layout->n_slots++;
 }
 
-static void add_slots(struct layout *layout, int multiple)
+static void add_slots(struct layout *layout)
 {
     const struct shape *shape = &layout->capacity;
     memset(layout->index, -1, sizeof layout->index);
     memset(layout->outside, -1, sizeof layout->outside);
-    add_slot(layout, &embed_kind, -1, multiple);
+    add_slot(layout, &embed_kind, -1);
     for (int l = 0; l < shape->n_layers; l++)
         for (int k = 0; k < N_LAYER_KINDS; k++)
-            if (is_in(shape, layer_kinds[k].kind)) add_slot(layout, &layer_kinds[k], l, multiple);
-    add_slot(layout, &final_norm_kind, -1, multiple);
-    if (!shape->tie_word_embeddings) add_slot(layout, &head_kind, -1, multiple);
+            if (is_in(shape, layer_kinds[k].kind)) add_slot(layout, &layer_kinds[k], l);
+    add_slot(layout, &final_norm_kind, -1);
+    if (!shape->tie_word_embeddings) add_slot(layout, &head_kind, -1);
 }
 
 enum status layout_init(struct layout *layout, const struct shape *capacity, int multiple,
@@ -110,7 +115,8 @@ enum status layout_init(struct layout *layout, const struct shape *capacity, int
     layout->capacity = layout->current = *capacity;
     layout->slot = calloc((size_t)capacity->n_layers * N_LAYER_KINDS + 3, sizeof *layout->slot);
     if (!layout->slot) abort();
-    add_slots(layout, multiple);
+    layout->multiple = multiple;
+    add_slots(layout);
     return OK;
 }
 
@@ -147,12 +153,29 @@ static enum status fits(const struct shape *now, const struct shape *room, struc
     return OK;
 }
 
+/* Matrices of one input, one right behind the other (no bias in between). */
+static bool follows(const struct slot *a, const struct slot *b)
+{
+    return (a->kind == SLOT_Q && b->kind == SLOT_K) || (a->kind == SLOT_K && b->kind == SLOT_V) ||
+           (a->kind == SLOT_GATE && b->kind == SLOT_UP);
+}
+
+static void put_behind(struct layout *layout, int i)
+{
+    const struct slot *before = &layout->slot[i - 1];
+    layout->slot[i].offset =
+        before->offset + (size_t)layout_padded_rows(layout, before) * (size_t)before->ld;
+}
+
 enum status layout_set_shape(struct layout *layout, const struct shape *current, struct error *err)
 {
     TRY(shape_check(current, err));
     TRY(fits(current, &layout->capacity, err));
     layout->current = *current;
-    for (int i = 0; i < layout->n_slots; i++) size_slot(&layout->slot[i], current);
+    for (int i = 0; i < layout->n_slots; i++) {
+        size_slot(&layout->slot[i], current);
+        if (i && follows(&layout->slot[i - 1], &layout->slot[i])) put_behind(layout, i);
+    }
     return OK;
 }
 

@@ -10,9 +10,11 @@
  * they are and where they lie. Checkpoints, the optimizer, surgery, export and
  * the parameter count are loops over its slots.
  *
- * Two shapes are at work. The *capacity* (the source of a search) fixes offset
- * and ld of every slot for good. The *current* shape fixes rows and cols: a
- * removal shrinks them in place and nothing is allocated again.
+ * Two shapes are at work. The *capacity* (the source of a search) fixes home and
+ * ld of every slot for good. The *current* shape fixes rows and cols: a removal
+ * shrinks them in place and nothing is allocated again. Matrices that read the same
+ * input (Q, K and V; gate and up) stay neighbours, so that one product does them all:
+ * when rows of the first pass a multiple, the next one's offset moves up behind it.
  *
  *     layout_init(&layout, &source, be->multiple, err)
  *     layout_set_shape(&layout, &smaller, err)
@@ -53,7 +55,8 @@ struct slot {
     int dims;       /* 2 for matrices; 1 for gains and biases, whose rows is 1 */
     int rows, cols; /* current */
     int ld;         /* of the capacity, rounded up */
-    size_t offset;  /* in elements */
+    size_t offset;  /* in elements; at most `home` */
+    size_t home;    /* the offset at the capacity */
     enum slot_axis row_axis, col_axis;
 };
 
@@ -62,6 +65,7 @@ struct layout {
     struct slot *slot; /* in the order of Hugging Face's modules */
     int n_slots;
     size_t n_floats; /* elements of each of the four blocks, padding included */
+    int multiple;    /* that rows and ld are padded to */
     int index[SHAPE_MAX_LAYERS][SLOT_KINDS]; /* slot numbers; -1 where there is none */
     int outside[SLOT_KINDS];                 /* the same for slots outside the layers */
 };
@@ -71,9 +75,12 @@ enum status layout_init(struct layout *layout, const struct shape *capacity, int
                         struct error *err);
 void layout_release(struct layout *layout);
 
-/* Sets rows and cols. E_INPUT when `current` differs from the capacity in more than hidden_size,
+/* Sets rows, cols and offsets. E_INPUT when `current` differs from the capacity in more than hidden_size,
  * heads and ffn, or is larger anywhere. */
 enum status layout_set_shape(struct layout *layout, const struct shape *current, struct error *err);
+
+/* Rows that a slot keeps, those that round them up included. */
+int layout_padded_rows(const struct layout *layout, const struct slot *slot);
 
 /* The slot of a kind in a layer (-1 for those outside), or NULL when the shape has none. */
 const struct slot *layout_slot(const struct layout *layout, enum slot_kind kind, int layer);

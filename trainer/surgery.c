@@ -1,6 +1,7 @@
 #include "trainer/surgery.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* What a removal moves, collected so that a device does it all at once. */
 struct moves {
@@ -184,6 +185,41 @@ static bool ends_layer(const struct entries *e, int i)
     return i + 1 == e->n || e->cut[i + 1].layer != e->cut[i].layer;
 }
 
+/* Slots of one kind whose place changed from that in `before`: their numbers come along. */
+static void shift_kind(struct model *model, const struct layout *before, enum slot_kind kind)
+{
+    static const enum model_block blocks[] = { MODEL_WEIGHTS, MODEL_M, MODEL_V };
+    struct shift shift[3 * SHAPE_MAX_LAYERS];
+    int n = 0;
+    for (int l = 0; l < model_shape(model)->n_layers; l++) {
+        const struct slot *was = layout_slot(before, kind, l);
+        const struct slot *is = layout_slot(&model->layout, kind, l);
+        if (is->offset == was->offset) continue;
+        for (int b = 0; b < (model->options.train ? 3 : 1); b++) {
+            struct view rows = { model->block[blocks[b]], was->offset,
+                                 layout_padded_rows(&model->layout, is), is->ld, is->ld };
+            shift[n++] = (struct shift){ rows, (int)((was->offset - is->offset) / (size_t)is->ld) };
+        }
+    }
+    if (n) model->be->shift(model->be, shift, n);
+}
+
+/* What stands behind shrunken neighbours moves up (layout.h). */
+static enum status close_gaps(struct model *model, const struct shape *after, struct error *err)
+{
+    struct layout before = model->layout;
+    before.slot = malloc((size_t)before.n_slots * sizeof *before.slot);
+    if (!before.slot) abort();
+    memcpy(before.slot, model->layout.slot, (size_t)before.n_slots * sizeof *before.slot);
+    if (!model_set_shape(model, after, err)) {
+        shift_kind(model, &before, SLOT_K);
+        shift_kind(model, &before, SLOT_V);
+        shift_kind(model, &before, SLOT_UP);
+    }
+    free(before.slot);
+    return err->status;
+}
+
 enum status surgery_remove(struct model *model, const struct removal *removal, struct error *err)
 {
     struct shape after = *model_shape(model);
@@ -198,5 +234,5 @@ enum status surgery_remove(struct model *model, const struct removal *removal, s
     }
     model->be->move(model->be, moves.move, moves.n);
     free(moves.move);
-    return model_set_shape(model, &after, err);
+    return close_gaps(model, &after, err);
 }

@@ -162,7 +162,7 @@ static void products(struct bench *b, void *user)
     be->linear_backward_weight(be, c->d_both, 2, c->x, false);
 }
 
-/* F of `capacity` channels are left, as surgery leaves them: in front, the rest zero. */
+/* F of `capacity` channels are left, as surgery leaves them: in front, up right behind gate. */
 static double ffn_ms(struct bench *b, int N, int C, int capacity, int F)
 {
     struct ffn_case c;
@@ -174,8 +174,8 @@ static double ffn_ms(struct bench *b, int N, int C, int capacity, int F)
     c.gate = view_cols(gate_up, 0, F), c.up = view_cols(gate_up, padded(F), F);
     for (int i = 0; i < 2; i++) {
         struct view out = i ? c.up : c.gate;
-        c.both[i] = (struct projection){ .out = out, .weight = view_rows(w, i * P, F) };
-        c.d_both[i] = (struct projection){ .out = out, .weight = view_rows(d_w, i * P, F) };
+        c.both[i] = (struct projection){ .out = out, .weight = view_rows(w, i * padded(F), F) };
+        c.d_both[i] = (struct projection){ .out = out, .weight = view_rows(d_w, i * padded(F), F) };
     }
     struct view down = view_cols(filled(b, BLOCK_WEIGHTS, C, capacity), 0, F),
                 d_down = view_cols(whole(b, BLOCK_GRADS, C, capacity), 0, F);

@@ -236,6 +236,10 @@ static void memory(struct world *w)
     w->be->copy(w->be, view_cols(a, 2, 1), view_cols(a, 29, 1));
     w->be->zero(w->be, view_cols(a, 29, 1));
     w->be->zero(w->be, view_rows(a, 19, 1));
+    struct view b = world_take(w, BLOCK_WEIGHTS, 90, 30), c = world_take(w, BLOCK_MOMENTS, 50, 30);
+    struct shift shifts[] = { { view_rows(b, 16, 40), 16 }, { view_rows(b, 80, 10), 20 },
+                              { view_rows(c, 3, 47), 2 } };
+    w->be->shift(w->be, shifts, 3);
 }
 
 static const struct {

@@ -125,6 +125,14 @@ static void op_linear(struct bench *b, int N, int K, int M, bool add)
 static void op_linear_even(struct bench *b) { op_linear(b, 256, 192, 320, false); }
 static void op_linear_odd(struct bench *b) { op_linear(b, 129, 65, 31, true); }
 
+static void op_shift(struct bench *b)
+{
+    struct view w = input(b, BLOCK_WEIGHTS, 300, 100), m = input(b, BLOCK_MOMENTS, 200, 70);
+    struct shift shifts[] = { { view_rows(w, 64, 130), 64 }, { view_rows(w, 256, 20), 30 },
+                              { view_rows(m, 3, 197), 1 } };
+    b->be->shift(b->be, shifts, 3);
+}
+
 static void op_rope(struct bench *b)
 {
     struct view x = input(b, BLOCK_ACTIVATIONS, 3 * 50, 5 * 64),
@@ -195,6 +203,23 @@ static void op_cross_entropy(struct bench *b)
     b->be->cross_entropy(b->be, losses, logits, targets, 0.25);
 }
 
+static void op_z_cross_entropy(struct bench *b)
+{
+    struct view logits = input(b, BLOCK_ACTIVATIONS, 60, 1003),
+                losses = output(b, BLOCK_FLOATS, 1, 60), targets = ids(b, 60, 1003);
+    b->be->z_cross_entropy(b->be, losses, logits, targets, 1e-2, 0.25);
+}
+
+static void op_distill(struct bench *b)
+{
+    struct view logits = input(b, BLOCK_ACTIVATIONS, 100, 1003),
+                teacher = input(b, BLOCK_ACTIVATIONS, 100, 1003),
+                losses = output(b, BLOCK_FLOATS, 1, 100), targets = ids(b, 100, 1003);
+    int32_t none = -1;
+    b->be->upload_ids(b->be, view_cols(targets, 9, 1), &none);
+    b->be->distill(b->be, losses, logits, teacher, targets, (struct distill){ 0.7, 2.5 }, 0.25);
+}
+
 /* Tolerances: float32, bf16 (about its unit roundoff, 2^-8, times what an operation chains). */
 static const struct {
     const char *name;
@@ -205,6 +230,7 @@ static const struct {
     { "rmsnorm", op_rmsnorm, 2e-6, 4e-3 },
     { "linear", op_linear_even, 2e-6, 4e-3 },
     { "linear odd", op_linear_odd, 2e-6, 4e-3 },
+    { "shift", op_shift, 1e-7, 1e-7 },
     { "rope", op_rope, 1e-6, 3e-3 },
     { "swiglu", op_swiglu, 2e-6, 4e-3 },
     { "attention 64", op_attention_64, 5e-6, 8e-3 },
@@ -217,6 +243,8 @@ static const struct {
     { "attention plain", op_attention_plain, 5e-6, 8e-3 },
     { "attention spans", op_attention_spans, 5e-6, 8e-3 },
     { "cross entropy", op_cross_entropy, 2e-6, 4e-3 },
+    { "z loss", op_z_cross_entropy, 2e-6, 4e-3 },
+    { "distill", op_distill, 4e-6, 4e-3 },
 };
 
 static double error_of(const float *got, const float *want, size_t n)

@@ -48,6 +48,21 @@ static void no_overlap(const struct layout *layout, int multiple)
     CHECK(end <= layout->n_floats, "%zu beyond %zu", end, layout->n_floats);
 }
 
+/* What reads the same input lies in one piece, at every shape. */
+static void neighbours(const struct layout *layout)
+{
+    static const enum slot_kind pairs[][2] = { { SLOT_Q, SLOT_K }, { SLOT_K, SLOT_V },
+                                               { SLOT_GATE, SLOT_UP } };
+    for (int l = 0; l < layout->current.n_layers; l++)
+        for (int i = 0; i < 3; i++) {
+            const struct slot *a = layout_slot(layout, pairs[i][0], l),
+                              *b = layout_slot(layout, pairs[i][1], l);
+            if (b != a + 1) continue; /* a bias in between */
+            size_t rows = (size_t)layout_padded_rows(layout, a);
+            CHECK(b->offset == a->offset + rows * (size_t)a->ld, "%s", b->name);
+        }
+}
+
 static void params_are_slots(void)
 {
     struct rng rng;
@@ -62,6 +77,7 @@ static void params_are_slots(void)
         CHECK_INT(layout_params(&layout), shape_params(&shape));
         CHECK_OK(layout_set_shape(&layout, &small, &err), err);
         no_overlap(&layout, multiple);
+        neighbours(&layout);
         CHECK_INT(layout_params(&layout), shape_params(&small));
         layout_release(&layout);
     }

@@ -18,8 +18,9 @@ extern "C" { /* said once here, so that no C header has to */
  *
  * Widths. GEMMs run at the current width rounded up to WIDTH: a removed group is
  * zero-filled by surgery, so the rounded product is the exact one, and the work
- * shrinks each time the width passes a multiple. Nothing is ever moved to compact
- * storage, because every matrix keeps the ld of its capacity.
+ * shrinks each time the width passes a multiple. Every matrix keeps the ld of its
+ * capacity; only whole rows move up then, so that Q, K and V (gate and up) stay one
+ * matrix (layout.h) and one product.
  *
  * Order. All work goes into one stream. No kernel of ours uses atomic additions on floats, so the
  * same calls give the same bits, except that `cuda` takes cuDNN's fast backward pass of attention;

@@ -19,8 +19,8 @@ static const void *weights_at(const struct device *d, struct view v)
     return d->half ? (const void *)brief_at<bf16>(v) : (const void *)floats_at(v);
 }
 
-/* Neighbours in storage (Q, K and V; gate and up) are one matrix as long as pruning has left no gap
- * between what the weights and what the activations skip: then one product does them all. */
+/* Neighbours in storage (Q, K and V; gate and up; layout.h) are one matrix, unless a bias lies between:
+ * then one product does them all. */
 static bool adjoin(const struct projection *a, const struct projection *b)
 {
     size_t rows = (size_t)round_up(a->weight.rows, WIDTH);

@@ -261,6 +261,51 @@ static void cuda_move(struct backend *be, const struct move *m, int n)
     }
 }
 
+/* A thread takes a column (of four bytes or, of the copy, two) down all rows, AT_ONCE at a time: what
+ * it writes lies above all that it has still to read. */
+template <typename E> __device__ static void shift_column(E *from, int ld, int rows, int up)
+{
+    enum { AT_ONCE = 16 };
+    E *to = from - (size_t)up * ld;
+    for (int r = 0; r < rows; r += AT_ONCE) {
+        E x[AT_ONCE];
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; i++)
+            if (r + i < rows) x[i] = from[(size_t)(r + i) * ld];
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; i++)
+            if (r + i < rows) to[(size_t)(r + i) * ld] = x[i];
+    }
+    for (int r = max(0, rows - up); r < rows; r++) from[(size_t)r * ld] = (E)0.f;
+}
+
+/* grid (column blocks, pieces); piece.to_ld is how far up */
+__global__ void shift_pieces_kernel(const __grid_constant__ struct pieces all)
+{
+    struct piece p = all.piece[blockIdx.y];
+    int c = blockIdx.x * blockDim.x + threadIdx.x;
+    if (c >= p.cols) return;
+    shift_column(p.from + c, p.from_ld, p.rows, p.to_ld);
+    if (p.brief_from) shift_column(p.brief_from + c, p.from_ld, p.rows, p.to_ld);
+}
+
+static void cuda_shift(struct backend *be, const struct shift *s, int n)
+{
+    struct device *d = device_of(be);
+    for (int from = 0; from < n; from += PIECES) {
+        struct pieces all;
+        int some = n - from < PIECES ? n - from : PIECES, most = 1;
+        for (int i = 0; i < some; i++) {
+            struct view v = s[from + i].rows;
+            all.piece[i] = { NULL, floats_at(v), NULL, brief_copy(v), s[from + i].up,
+                             v.ld, v.rows,       v.cols };
+            if (v.cols > most) most = v.cols;
+        }
+        shift_pieces_kernel<<<dim3(blocks_for((size_t)most, 64), some), 64, 0, d->stream>>>(all);
+        LAUNCHED();
+    }
+}
+
 static void cuda_finish(struct backend *be) { CUDA(cudaStreamSynchronize(device_of(be)->stream)); }
 
 void memory_install(struct backend *be)
@@ -280,6 +325,7 @@ void memory_install(struct backend *be)
     be->copy = cuda_copy;
     be->zero = cuda_zero;
     be->move = cuda_move;
+    be->shift = cuda_shift;
     be->finish = cuda_finish;
 }
 
