@@ -139,11 +139,13 @@ static const struct order *order_for(const struct wanted *w)
     return w->filters & OF_SEARCH ? &of_one[down[w->order]] : &of_all[w->order];
 }
 
-/* The first page begins at the bound of what it is ordered by: PostgreSQL would look at all that lies
- * before it, because it enters the index at the key. */
+/* The first page begins at the bound of what it is ordered by: PostgreSQL would look at all that
+ * lies before it, because it enters the index at the key. */
 static const char *first_key(struct request *req, const struct wanted *w)
 {
-    enum { BOUNDED = 2 }; /* of_all from here on: each has its bound among the filters, in the same order */
+    enum {
+        BOUNDED = 2
+    }; /* of_all from here on: each has its bound among the filters, in the same order */
     int bound = w->order - BOUNDED + 1;
     bool bounded = w->order >= BOUNDED && w->filters & 1u << bound && !(w->filters & OF_SEARCH);
     if (!bounded) return order_for(w)->first;
@@ -272,6 +274,8 @@ static void send_front(struct request *req, const struct wanted *w, const char *
 
 /* ---- the first of each search that has lost so much ---------------------------------------- */
 
+/* The box holds a little more than asked: what is exact is said below it. Its nearest are the
+ * first, by the index search_by_reached. */
 #define AT_RATIO(which)                                                                            \
     "select s.search_id as _key, " ARCHITECTURE_LISTED                                             \
     " from search s cross join lateral (select * from architecture x where x.search_id = "         \
@@ -279,7 +283,10 @@ static void send_front(struct request *req, const struct wanted *w, const char *
     "   and x.ratio >= $3::float8 - 1e-9 and x.params <= s.params_source - $3::float8 * "          \
     "s.params_source"                                                                              \
     "   order by x.ratio, x.ordinal limit 1) a"                                                    \
-    " where s.search_id > $1 " which " order by s.search_id limit $2"
+    " where point(s.search_id, s.reached) <@ box(point($1::bigint, $3::float8 - 1e-6), "           \
+    "point(1e18, 2))"                                                                              \
+    "   and s.search_id > $1::bigint " which                                                       \
+    " order by point(s.search_id, s.reached) <-> point($1::bigint, 0) limit $2"
 
 static const char list_at_ratio[] = AT_RATIO("");
 static const char list_at_ratio_of[] = AT_RATIO("and s.search_id = $4");

@@ -36,6 +36,11 @@ def orders(lathed, made):
     one = [a for a in everything if a["search"] == made[1]]
     assert lathed.pages(f"{path}&search={made[1]}&order_by=-params") == one
     assert lathed.pages(f"{path}&search={made[1]}&order_by=params") == one[::-1]
+    for share in (0, 0.1, 0.25, everything[9]["ratio"], 0.3, 0.35, 0.9):
+        first = [next((a["id"] for a in everything if a["search"] == m and a["ratio"] >= share), None) for m in made]
+        at = lathed.pages(f"/v1/architectures?page_size=1&ratio={share}")
+        assert [a["id"] for a in at] == [f for f in first if f], (share, at, first)
+        assert [a["id"] for a in lathed.pages(f"/v1/architectures?ratio={share}&search={made[1]}")] == [f for f in first[1:] if f]
     source = lathed.get("/v1/searches/" + made[0])["source_hash"]
     assert len(lathed.pages(f"{path}&source={source}")) == len(ids)
     assert lathed.pages(f"{path}&source={'0' * 64}") == []

@@ -34,7 +34,7 @@ select step, loss from validation;
 select ordinal, type, layer, positions, indices, min_heads, min_ffn, min_stem, params, params_non_embedding as non_emb,
        flops_per_token as flops, kv_bytes_per_token as kv, round(ratio::numeric, 3) as ratio, shape_hash, snapshot
   from architecture order by ordinal;
-select removals, hidden, q_heads, kv_heads, ffn from search;
+select removals, hidden, q_heads, kv_heads, ffn, round(reached::numeric, 3) as reached from search;
 select state, step, loss, validation_loss, params, tokens_planned from job where job_id = 2;
 
 -- a gap, another removal under a known number, widths below one, too few places: refused, and nothing is stored
