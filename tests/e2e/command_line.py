@@ -7,7 +7,7 @@ import subprocess
 import unittest
 
 import lathe
-from lathed import BIN, Lathed, skip_unless_possible
+from lathed import BIN, PATIENCE, Lathed, skip_unless_possible
 
 RATIOS = "0.1,0.3,0.5"
 
@@ -40,7 +40,7 @@ class CommandLine(unittest.TestCase):
         hidden = ("LATHE_SERVER", "LATHE_TOKEN", "LATHE_DATA_DIR")
         env = {k: v for k, v in os.environ.items() if k not in hidden}
         return subprocess.run([BIN / "lathe", "--data-dir", cls.service.dir, *args], env=env, check=False,
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=200)
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=200 * PATIENCE)
 
     @classmethod
     def lathe(cls, *args):

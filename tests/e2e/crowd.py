@@ -4,7 +4,7 @@ reads a byte a second keeps nobody waiting, a full disk is said and survived.
 
     crowd.py [--listeners N] [--idle N] [--slow N] [--seconds N]"""
 import argparse, os, pathlib, re, resource, select, shutil, socket, subprocess, sys, tempfile, threading, time
-from lathed import Lathed, make_dataset, skip_unless_possible
+from lathed import PATIENCE, Lathed, make_dataset, skip_unless_possible
 
 # A sanitizer keeps what was freed; here that would look as memory that grows.
 os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1:thread_local_quarantine_size_kb=64"
@@ -26,7 +26,7 @@ def head(lathed, path):
 
 def read_until(sockets, is_done, seconds):
     """Reads them all by turns until each has what it waits for; returns those that have not."""
-    texts, left, deadline = {s: b"" for s in sockets}, set(sockets), time.monotonic() + seconds
+    texts, left, deadline = {s: b"" for s in sockets}, set(sockets), time.monotonic() + seconds * PATIENCE
     poll = select.epoll()
     by_fd = {s.fileno(): s for s in sockets}
     for fd in by_fd:

@@ -10,7 +10,7 @@ import tempfile
 import unittest
 
 import lathe
-from lathed import BIN, Lathed, SEARCH, make_dataset, skip_unless_possible
+from lathed import BIN, PATIENCE, Lathed, SEARCH, make_dataset, skip_unless_possible
 
 ARC = {"question": {"stem": "the fox said", "choices": [{"text": "hello", "label": "A"}, {"text": "zzz", "label": "B"}]},
        "answerKey": "A"}
@@ -39,7 +39,7 @@ class Commands(unittest.TestCase):
         hidden = ("LATHE_SERVER", "LATHE_TOKEN", "LATHE_DATA_DIR")
         env = {k: v for k, v in os.environ.items() if k not in hidden}
         return subprocess.run([BIN / "lathe", "--data-dir", cls.service.dir, *args], env=env, check=False, cwd=cls.dir,
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=200)
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=200 * PATIENCE)
 
     def lathe(self, *args, code=0):
         done = self.run_lathe(*args)

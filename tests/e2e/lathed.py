@@ -3,6 +3,7 @@ import http.client, json, os, pathlib, random, shutil, signal, socket, subproces
 from contract import Contract
 
 BIN = pathlib.Path(os.environ["LATHE_BIN_DIR"])
+PATIENCE = int(os.environ.get("LATHE_PATIENCE", "1"))  # a factor to every time limit
 OVER = ("succeeded", "failed", "cancelled")
 
 
@@ -37,7 +38,7 @@ class Lathed:
         (self.dir / "address").unlink(missing_ok=True)
         self.process = subprocess.Popen(
             [BIN / "lathed", "--data-dir", self.dir, *self.options], stdout=self.log, stderr=self.log)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 60 * PATIENCE
         while time.monotonic() < deadline:
             assert self.process.poll() is None, f"lathed ended ({self.process.poll()}):\n" + self.tail()
             try:
@@ -61,7 +62,7 @@ class Lathed:
 
     def stop(self):
         self.process.terminate()
-        code = self.process.wait(60)
+        code = self.process.wait(60 * PATIENCE)
         self.log.close()
         return code
 
@@ -117,7 +118,7 @@ class Lathed:
     # ---- requests ----------------------------------------------------------------
 
     def ask(self, method, path, body=None, raw=None, headers=(), token=True):
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=30)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=30 * PATIENCE)
         head = {"Content-Type": "application/octet-stream" if raw is not None else "application/json"}
         if token:
             head["Authorization"] = "Bearer " + (self.token if token is True else token)
@@ -170,7 +171,7 @@ class Lathed:
 
     def wait(self, path, states=OVER, seconds=90):
         """Until the resource is in one of the states; the service may be away meanwhile."""
-        deadline, last = time.monotonic() + seconds, None
+        deadline, last = time.monotonic() + seconds * PATIENCE, None
         while time.monotonic() < deadline:
             try:
                 reply = self.ask("GET", path)
@@ -191,7 +192,7 @@ class Events:
     """An open stream of server-sent events; iterates over (id, kind, data)."""
 
     def __init__(self, lathed, query, last_id):
-        self.socket = socket.create_connection((lathed.host, lathed.port), timeout=30)
+        self.socket = socket.create_connection((lathed.host, lathed.port), timeout=30 * PATIENCE)
         last = f"Last-Event-ID: {last_id}\r\n" if last_id is not None else ""
         self.socket.sendall(
             f"GET /v1/events{query} HTTP/1.1\r\nHost: 127.0.0.1:{lathed.port}\r\n"

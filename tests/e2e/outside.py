@@ -3,7 +3,7 @@
 It is restarted under them; a runner is cut off from it while its trainer runs on, and comes back: the job that
 another one took over meanwhile is done once, and all it said is stored once. A newer schema is refused."""
 import os, pathlib, select, shutil, signal, socket, subprocess, sys, tempfile, threading, time
-from lathed import Lathed, skip_unless_possible
+from lathed import PATIENCE, Lathed, skip_unless_possible
 from storm import TRAINER
 
 STEPS = 120
@@ -102,7 +102,7 @@ class Runner(Lathed):
 
 
 def wait_for(what, say, seconds=90):
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while time.monotonic() < deadline:
         if what():
             return
@@ -153,7 +153,7 @@ def cut_off(server, api, files, trainer):
 def refuses_newer(server):
     server.sql("insert into migration (number, name, sha256) values (9999, '9999_later.sql', 'x')")
     runner = Runner("--database-url", server.url(), "--role", "runner")
-    assert runner.process.wait(30) == 1
+    assert runner.process.wait(30 * PATIENCE) == 1
     assert "newer" in runner.tail() and "lathe@" not in runner.tail(), runner.tail()
     shutil.rmtree(runner.dir)
     server.sql("delete from migration where number = 9999")

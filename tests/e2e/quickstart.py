@@ -9,7 +9,7 @@ import tempfile
 import time
 import unittest
 
-from lathed import skip_unless_possible
+from lathed import PATIENCE, skip_unless_possible
 
 SCRIPT = pathlib.Path(os.environ["LATHE_SOURCE_DIR"]) / "clients/quickstart"
 DICTIONARY = pathlib.Path("/usr/share/dictd/gcide.dict.dz")
@@ -45,7 +45,7 @@ class Quickstart(unittest.TestCase):
 
     def test_the_whole_story(self):
         process = self.start("--seeds", "1")
-        out = process.communicate(timeout=280)[0]
+        out = process.communicate(timeout=280 * PATIENCE)[0]
         self.assertEqual(process.returncode, 0, out)
         for said in ("srch_1 succeeded", "layers 0-5", "drawn by hand", "last step", "inherit - human",
                      "1 seed: no interval", "in  llama.cpp: as it is", "exported model     " + self.dir,
@@ -55,7 +55,7 @@ class Quickstart(unittest.TestCase):
             self.assertTrue((pathlib.Path(self.dir) / "exported" / name).read_bytes().startswith(begins), name)
         self.assertTrue(any("lathed" in line for line in self.left_behind()), "the service is not up")
         stop = subprocess.run([SCRIPT, "--stop", "--data-dir", self.dir], capture_output=True, text=True,
-                              check=False, timeout=60)
+                              check=False, timeout=60 * PATIENCE)
         self.assertEqual((stop.returncode, stop.stdout), (0, "stopped\n"), stop.stderr)
         self.assertEqual(self.left_behind(), [])
 
@@ -69,7 +69,7 @@ class Quickstart(unittest.TestCase):
                 os.killpg(process.pid, number)
             else:
                 process.send_signal(number)
-            rest = process.communicate(timeout=60)[0]
+            rest = process.communicate(timeout=60 * PATIENCE)[0]
             self.assertEqual(process.returncode, 128 + number, rest)
             self.assertIn("stopping what was started", rest)
             self.assertEqual(self.left_behind(), [])
@@ -78,10 +78,10 @@ class Quickstart(unittest.TestCase):
         (pathlib.Path(self.dir) / "pg").write_text("in the way", encoding="utf-8")
         before = time.monotonic()
         process = self.start()
-        out = process.communicate(timeout=60)[0]
+        out = process.communicate(timeout=60 * PATIENCE)[0]
         self.assertEqual(process.returncode, 1, out)
         self.assertIn("did not become ready; its log is", out)
-        self.assertLess(time.monotonic() - before, 30)
+        self.assertLess(time.monotonic() - before, 30 * PATIENCE)
         self.assertEqual(self.left_behind(), [])
 
 
