@@ -1,14 +1,16 @@
 #include "trainer/stop.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t wanted;
+/* Set by a handler, which may run in any thread, or by the thread that finds nobody reads. */
+static atomic_bool wanted;
 
 static void on_signal(int number)
 {
     (void)number;
-    wanted = 1;
+    wanted = true;
 }
 
 void stop_install(void)
@@ -25,6 +27,6 @@ bool stop_wanted(void) { return wanted; }
 
 void stop_within(unsigned seconds)
 {
-    wanted = 1;
+    wanted = true;
     alarm(seconds);
 }
