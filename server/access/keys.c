@@ -9,6 +9,7 @@
  * client that did not get it may send the request again and gets the same one.
  * Replies of 500 and above are not stored: the next try is a new one, unless something was made:
  * where it is was stored with it (create.c), and the next try shows it as it is then.
+ * A key that died with its server is free (sql/0013).
  */
 enum { KEY_MAX = 255, REPLY_MAX = 256 * 1024 };
 
@@ -16,9 +17,10 @@ static const char begin_sql[] = "select verdict, status, content_type, location,
                                 " from idempotency_begin($1, $2, $3)";
 static const char store_sql[] =
     "update idempotency_key set status = $3, content_type = $4, location = $5, body = $6"
-    " where who = $1 and key = $2";
+    " where who = $1 and key = $2 and server is not distinct from this_server()";
 static const char forget_sql[] =
-    "delete from idempotency_key where who = $1 and key = $2 and made is null";
+    "delete from idempotency_key where who = $1 and key = $2 and made is null"
+    " and server is not distinct from this_server()";
 
 struct key {
     struct request *req;

@@ -262,11 +262,6 @@ static void on_setup(struct pg_query *query, PGresult *rows, const struct error 
         log_warn("postgres: settings of a session: %s", err->text);
 }
 
-static const char setup_sql[] =
-    "select set_config('statement_timeout', $1, false), set_config('timezone', 'UTC', false),"
-    "       set_config('datestyle', 'ISO', false), set_config('intervalstyle', 'postgres', false),"
-    "       set_config('extra_float_digits', '1', false)";
-
 static void become_ready(struct pg_conn *conn)
 {
     PQsetnonblocking(conn->pg, 1);
@@ -275,15 +270,10 @@ static void become_ready(struct pg_conn *conn)
     uv_timer_stop(&conn->timer);
     sm_move(&conn->sm, READY);
     watch(conn, UV_READABLE);
-    snprintf(conn->setup_timeout, sizeof conn->setup_timeout, "%u", conn->statement_timeout_ms);
-    conn->setup_params[0] = conn->setup_timeout;
-    conn->setup = (struct pg_query){ .sql = setup_sql,
-                                     .n_params = 1,
-                                     .params = conn->setup_params,
-                                     .dynamic = true,
-                                     .done = on_setup,
-                                     .data = conn };
-    pg_conn_send(conn, &conn->setup);
+    pg_session_init(&conn->session, conn->statement_timeout_ms);
+    conn->session.query.done = on_setup;
+    conn->session.query.data = conn;
+    pg_conn_send(conn, &conn->session.query);
     wait_ms(conn, 1000);
 }
 

@@ -5,6 +5,7 @@
 #include <uv.h>
 #include "server/pg/pg_prepared.h"
 #include "server/pg/pg_query.h"
+#include "server/pg/pg_session.h"
 #include "server/sm.h"
 
 /*
@@ -53,9 +54,7 @@ struct pg_conn {
     bool at_prepare;     /* ... or rather the answer to its preparation */
     uint64_t heard_at;   /* when the last answer came */
     uint64_t reconnects;
-    struct pg_query setup; /* the first thing said on a new connection */
-    char setup_timeout[16];
-    const char *setup_params[1];
+    struct pg_session session;
 
     void (*closed)(struct pg_conn *conn);
 };
