@@ -148,22 +148,36 @@ static void attention(struct bench *b, struct attention_shape s)
 struct ffn_case {
     struct view x, d_x, gate, up, act, y;
     struct projection both[2], down, d_both[2], d_down;
+    int which;
 };
+
+enum { PRODUCTS = 6 };
+
+static void product(struct backend *be, struct ffn_case *c, int i)
+{
+    switch (i) {
+    case 0: be->linear_forward(be, c->both, 2, c->x); break;
+    case 1: be->linear_forward(be, &c->down, 1, c->act); break;
+    case 2: be->linear_backward_input(be, c->act, &c->down, 1); break;
+    case 3: be->linear_backward_weight(be, &c->d_down, 1, c->act, false); break;
+    case 4: be->linear_backward_input(be, c->d_x, c->both, 2); break;
+    case 5: be->linear_backward_weight(be, c->d_both, 2, c->x, false); break;
+    }
+}
 
 static void products(struct bench *b, void *user)
 {
+    for (int i = 0; i < PRODUCTS; i++) product(b->be, user, i);
+}
+
+static void one_product(struct bench *b, void *user)
+{
     struct ffn_case *c = user;
-    struct backend *be = b->be;
-    be->linear_forward(be, c->both, 2, c->x);
-    be->linear_forward(be, &c->down, 1, c->act);
-    be->linear_backward_input(be, c->act, &c->down, 1);
-    be->linear_backward_weight(be, &c->d_down, 1, c->act, false);
-    be->linear_backward_input(be, c->d_x, c->both, 2);
-    be->linear_backward_weight(be, c->d_both, 2, c->x, false);
+    product(b->be, c, c->which);
 }
 
 /* F of `capacity` channels are left, as surgery leaves them: in front, up right behind gate. */
-static double ffn_ms(struct bench *b, int N, int C, int capacity, int F)
+static double ffn_ms(struct bench *b, int N, int C, int capacity, int F, double each[PRODUCTS])
 {
     struct ffn_case c;
     int P = padded(capacity);
@@ -182,6 +196,7 @@ static double ffn_ms(struct bench *b, int N, int C, int capacity, int F)
     c.down = (struct projection){ .out = c.y, .weight = down };
     c.d_down = (struct projection){ .out = c.y, .weight = d_down };
     double ms = timed(b, products, &c);
+    for (c.which = 0; c.which < PRODUCTS; c.which++) each[c.which] = timed(b, one_product, &c);
     release(b);
     return ms;
 }
@@ -189,15 +204,18 @@ static double ffn_ms(struct bench *b, int N, int C, int capacity, int F)
 static void ffn(struct bench *b, const char *name, int N, int C, int F)
 {
     static const int parts[] = { 16, 15, 14, 12, 8 };
-    double full[3], ms[3];
+    double full[3], ms[3], each[2][PRODUCTS];
     for (int p = 1; p < (int)(sizeof parts / sizeof *parts); p++) {
         int left = F * parts[p] / 16;
         for (int i = 0; i < 3; i++) /* in turns */
-            full[i] = ffn_ms(b, N, C, F, F), ms[i] = ffn_ms(b, N, C, F, left);
+            full[i] = ffn_ms(b, N, C, F, F, each[0]), ms[i] = ffn_ms(b, N, C, F, left, each[1]);
         double a = median(full, 3), c = median(ms, 3);
         printf("{\"ffn\": \"%s\", \"rows\": %d, \"channels\": %d, \"left\": %d, \"full_ms\": %.4f, "
-               "\"ms\": %.4f, \"ratio\": %.4f}\n",
+               "\"ms\": %.4f, \"ratio\": %.4f, \"by_product\": [",
                name, N, F, left, a, c, c / a);
+        for (int i = 0; i < PRODUCTS; i++)
+            printf("%s[%.4f, %.4f]", i ? ", " : "", each[0][i], each[1][i]);
+        printf("]}\n");
         fflush(stdout);
     }
 }

@@ -4,9 +4,11 @@ at the same bits, and whether two GPUs train like one. Prints one JSON object a 
 
     gpu_runs.py search --train bin/lathe-train --shape 135m.json --data DATASET --work /tmp/runs
     gpu_runs.py ranks  --train bin/lathe-train --shape 135m.json --small 14.7m.json --data DATASET --work /tmp/runs
+    gpu_runs.py kinds  --train bin/lathe-train --data DATASET --work /tmp/runs
 
 `search`: a warm-up, a removal a step until half of the parameters are gone, recovery; then the same job
-again, killed on the way and resumed. `ranks` needs two GPUs and mpirun.
+again, killed on the way and resumed. `ranks` needs two GPUs and mpirun. `kinds`: what else a job can ask
+for (LoRA, a teacher, z-loss, biases, other criteria, evaluation), small, on a GPU beside the CPU.
 """
 import argparse
 import json
@@ -107,7 +109,7 @@ def speed(events, first, last):
 def search():
     warm = 300
     def make(name):
-        return job(name, "search", ARGS.shape, ARGS.batch, ARGS.seq, budget={"tokens": 0, "recover_tokens": ARGS.batch * ARGS.seq * 150},
+        return job(name, "search", ARGS.shape, ARGS.batch, ARGS.seq, budget={"tokens": 0, "recover_tokens": ARGS.batch * ARGS.seq * 400},
                    search={"schedule": {"warmup_steps": warm, "steps_per_unit": 1}, "stop": {"ratio": 0.5}},
                    validation={"every_steps": 100, "tokens": 65536}, checkpoint={"every_steps": ARGS.every, "keep": 1})
     begin = time.monotonic()
@@ -203,12 +205,81 @@ def kill_a_rank():
         same_removals=both == removals(whole), same_end=end(again) == end(whole), end=end(again), whole=end(whole))
 
 
+# ---- everything that a job can ask for ------------------------------------------------------------
+
+
+def tiny(bias=False):
+    return {"hidden_size": 128, "n_layers": 4, "head_dim": 32, "vocab_size": ARGS.vocab, "tie_word_embeddings": True,
+            "qkv_bias": bias, "layers": [{"q_heads": 4, "kv_heads": 2, "ffn": 384}] * 4}
+
+
+def variants(base):
+    def train(**more):
+        return {"kind": "train", "budget": {"tokens": 60 * 1024}, "validation": {"every_steps": 20, "tokens": 16384}, **more}
+
+    def search(update=None, **criterion):
+        return {"kind": "search", "budget": {"tokens": 20 * 1024}, "validation": {"every_steps": 20, "tokens": 16384},
+                "search": {"criterion": criterion, "schedule": {"warmup_steps": 5, "rounds": 6, "steps_per_unit": 10}, "stop": {"ratio": 0.3},
+                           **({"update": update} if update else {})}}
+    return {
+        "plain": train(), "recompute": train(recipe={"recompute": True}), "micro-batches": train(recipe={"grad_accum": 2}),
+        "biases": train(bias=True), "z-loss": train(recipe={"z_loss": 1e-3}),
+        "LoRA": train(model={"path": base}, recipe={"lora": {"rank": 8}}),
+        "teacher": train(teacher={"path": base, "weight": 0.5, "temperature": 2}),
+        "search": search(), "search, fisher": search(name="fisher"), "search, bypass": search(name="bypass"),
+        "search, flap + bias": search("bias", name="flap"), "search, obs": search("obs", name="obs"),
+        "evaluate": {"kind": "evaluate", "model": {"path": base}, "tasks": [
+            {"name": "text", "form": "text", "files": [{"path": f"{ARGS.work}/text.jsonl"}]},
+            {"name": "speed", "form": "latency", "prompt_tokens": 256, "generate_tokens": 32, "repeats": 3}]},
+    }
+
+
+def one_kind(name, backend, more):
+    more = dict(more)
+    folder = f"{ARGS.work}/{name.replace(' ', '-').replace(',', '')}-{backend}"
+    shutil.rmtree(folder, ignore_errors=True)
+    job = {"schema": "lathe.job/1", "work_dir": folder, "backend": backend, "threads": len(os.sched_getaffinity(0)), "seed": 3}
+    if more["kind"] != "evaluate":
+        recipe = {"batch_size": 8, "sequence_length": 128, "learning_rate": 3e-3, "warmup_steps": 10, **more.pop("recipe", {})}
+        if recipe.get("grad_accum"):
+            recipe["batch_size"] //= recipe["grad_accum"]
+        job.update(model={"shape": tiny(more.pop("bias", False))}, data={"path": ARGS.data}, recipe=recipe,
+                   checkpoint={"every_steps": 10**6, "keep": 1})
+    job.update(more)
+    return run(job)
+
+
+def kinds():
+    backends = ("cpu", "cuda-f32", "cuda-exact", "cuda")
+    pathlib.Path(ARGS.work, "text.jsonl").write_text("".join(json.dumps({"text": f"It was the {n}th day of spring, and still nobody had come to see them."}) + "\n" for n in range(40)))
+    base = f"{ARGS.work}/plain-cpu/result"
+    for name, more in variants(base).items():
+        found = {}
+        for backend in backends:
+            events = one_kind(name, backend, more)
+            done = of(events, "done")
+            if more["kind"] == "evaluate":
+                found[backend] = {k: round(v, 5) for r in (done[0]["results"] if done else []) for k, v in r["metrics"].items()
+                                  if k in ("token_perplexity", "ms_per_token", "time_to_first_token_ms")}
+            else:
+                found[backend] = {"validation": round(done[0]["validation_loss"], 5) if done else None,
+                                  "removals": [(e["type"], e["index"]) for e in of(events, "removal")]}
+        gone = found["cpu"].pop("removals", None)
+        for backend in backends[1:]:
+            other = found[backend].pop("removals", None)
+            if gone:
+                same = next((i for i, (a, b) in enumerate(zip(gone, other)) if a != b), min(len(gone), len(other)))
+                found[backend]["same_removals"] = f"{same} of {len(gone)}"
+        say(kind=name, **found)
+
+
 def main():
     global ARGS
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument("what", choices=("search", "ranks"))
+    a.add_argument("what", choices=("search", "ranks", "kinds"))
     a.add_argument("--train", required=True)
-    a.add_argument("--shape", required=True)
+    a.add_argument("--shape", help="of search and ranks")
+    a.add_argument("--vocab", type=int, default=8000, help="of kinds: the dataset's")
     a.add_argument("--small", help="of the two GPUs' search")
     a.add_argument("--data", required=True)
     a.add_argument("--work", required=True)
@@ -219,7 +290,7 @@ def main():
     a.add_argument("--every", type=int, default=500, help="steps between checkpoints of the search")
     ARGS = a.parse_args()
     pathlib.Path(ARGS.work).mkdir(parents=True, exist_ok=True)
-    search() if ARGS.what == "search" else ranks()
+    {"search": search, "ranks": ranks, "kinds": kinds}[ARGS.what]()
 
 
 if __name__ == "__main__":
