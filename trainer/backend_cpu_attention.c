@@ -80,6 +80,7 @@ static size_t room(int K, int N) { return (gemm_packed(K, N) + 15) / 16 * 16; }
 
 struct forward_desk {
     float *keys, *values, *p; /* packed (D, T), packed (T, D), (ROWS, T) */
+    float *scratch;
 };
 
 /* Rows of scores are worked on in whole vectors, with nothing left over to do one by one. */
@@ -106,16 +107,16 @@ static void strip_forward(const struct job *j, struct strip i, void *user)
     int D = j->s.head_dim, T = j->s.time;
     float *out = at(j->out, j, i.b, i.from, i.h), inverse[ROWS];
     float *lse = host_row(j->lse, i.b * j->s.q_heads + i.h);
-    j->gemm->packed_product(i.rows, i.keys, D, plain(at(j->q, j, i.b, i.from, i.h), j->q.ld),
-                            desk->keys, D, T, desk->p, j->ld, false);
+    j->gemm->right_product(i.rows, i.keys, D, plain(at(j->q, j, i.b, i.from, i.h), j->q.ld),
+                           desk->keys, D, desk->p, j->ld, false, desk->scratch);
     for (int r = 0; r < i.rows; r++) {
         float most, *p = row_of(desk->p, j, r);
         float sum = cpu_softmax_row(p, i.from + r + 1, i.keys, j->scale, &most);
         lse[i.from + r] = j->scale * most + logf(sum);
         inverse[r] = 1 / sum;
     }
-    j->gemm->packed_product(i.rows, D, i.keys, plain(desk->p, j->ld), desk->values, T, D, out,
-                            j->out.ld, false);
+    j->gemm->right_product(i.rows, D, i.keys, plain(desk->p, j->ld), desk->values, T, out,
+                           j->out.ld, false, desk->scratch);
     for (int r = 0; r < i.rows; r++)
         for (int c = 0; c < D; c++) out[(size_t)r * (size_t)j->out.ld + (size_t)c] *= inverse[r];
 }
@@ -124,9 +125,10 @@ static void share_forward(const struct job *j, int share, float *mine)
 {
     int D = j->s.head_dim, T = j->s.time, pair = share / j->splits;
     int b = pair / j->s.kv_heads, kv = pair % j->s.kv_heads;
-    struct forward_desk desk = { mine, mine + room(D, T), mine + room(D, T) + room(T, D) };
-    j->gemm->pack(desk.keys, D, T, transposed(at(j->k, j, b, 0, kv), j->k.ld));
-    j->gemm->pack(desk.values, T, D, plain(at(j->v, j, b, 0, kv), j->v.ld));
+    float *scratch = mine + room(D, T) + room(T, D);
+    struct forward_desk desk = { mine, mine + room(D, T), scratch + GEMM_SCRATCH, scratch };
+    j->gemm->pack_right(desk.keys, D, T, transposed(at(j->k, j, b, 0, kv), j->k.ld));
+    j->gemm->pack_right(desk.values, T, D, plain(at(j->v, j, b, 0, kv), j->v.ld));
     each_strip(j, share, &desk, strip_forward);
 }
 
@@ -135,7 +137,8 @@ static void attention_forward(struct backend *be, struct view out, struct view l
 {
     struct job job = job_of(be, s);
     job.q = q, job.k = k, job.v = v, job.out = out, job.lse = lse;
-    size_t each = room(s.head_dim, s.time) + room(s.time, s.head_dim) + ROWS * (size_t)job.ld;
+    size_t each =
+        room(s.head_dim, s.time) + room(s.time, s.head_dim) + GEMM_SCRATCH + ROWS * (size_t)job.ld;
     float *scratch = cpu_scratch(be, each);
 #pragma omp parallel for num_threads(be->threads) schedule(dynamic)
     for (int share = 0; share < s.batch * s.kv_heads * job.splits; share++)
@@ -188,12 +191,13 @@ static void strip_backward(const struct job *j, struct strip i, void *user)
     struct operand q = plain(at(j->q, j, i.b, i.from, i.h), j->q.ld);
     struct operand d_out = plain(at(j->d_out, j, i.b, i.from, i.h), j->d_out.ld);
     struct operand p = transposed(desk->p, j->ld), d_p = transposed(desk->d_p, j->ld);
-    gemm->packed_product(i.rows, i.keys, D, q, desk->key_columns, D, T, desk->p, j->ld, false);
-    gemm->packed_product(i.rows, i.keys, D, d_out, desk->value_columns, D, T, desk->d_p, j->ld,
-                         false);
+    gemm->right_product(i.rows, i.keys, D, q, desk->key_columns, D, desk->p, j->ld, false,
+                        desk->scratch);
+    gemm->right_product(i.rows, i.keys, D, d_out, desk->value_columns, D, desk->d_p, j->ld, false,
+                        desk->scratch);
     score_gradient(j, i, desk->p, desk->d_p);
-    gemm->packed_product(i.rows, D, i.keys, plain(desk->d_p, j->ld), desk->keys, T, D,
-                         at(j->d_q, j, i.b, i.from, i.h), j->d_q.ld, false);
+    gemm->right_product(i.rows, D, i.keys, plain(desk->d_p, j->ld), desk->keys, T,
+                        at(j->d_q, j, i.b, i.from, i.h), j->d_q.ld, false, desk->scratch);
     gemm->product(i.keys, D, i.rows, p, d_out, desk->sums.d_v, desk->sums.ld_v, true,
                   desk->scratch);
     gemm->product(i.keys, D, i.rows, d_p, q, desk->sums.d_k, desk->sums.ld_k, true, desk->scratch);
@@ -235,9 +239,9 @@ static void share_backward(const struct job *j, int share, float *mine, float *a
     desk.scratch = desk.d_p + strip;
     desk.sums = share_sums(j, share, aside);
     clear(desk.sums, T, D);
-    j->gemm->pack(desk.key_columns, D, T, transposed(at(j->k, j, b, 0, kv), j->k.ld));
-    j->gemm->pack(desk.value_columns, D, T, transposed(at(j->v, j, b, 0, kv), j->v.ld));
-    j->gemm->pack(desk.keys, T, D, plain(at(j->k, j, b, 0, kv), j->k.ld));
+    j->gemm->pack_right(desk.key_columns, D, T, transposed(at(j->k, j, b, 0, kv), j->k.ld));
+    j->gemm->pack_right(desk.value_columns, D, T, transposed(at(j->v, j, b, 0, kv), j->v.ld));
+    j->gemm->pack_right(desk.keys, T, D, plain(at(j->k, j, b, 0, kv), j->k.ld));
     each_strip(j, share, &desk, strip_backward);
 }
 

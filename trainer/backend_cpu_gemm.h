@@ -8,15 +8,18 @@
  * Matrix products on one thread, for the cpu backend. Three implementations:
  *
  *     avx512  our own kernel, for processors that have AVX-512: tiles of 12 x 32 whose
- *             sums stay in registers, the right operand packed, the left one read
- *             where it lies
- *     avx2    the same with tiles of 6 x 16, the left operand repacked where many columns
- *             share it
+ *             sums stay in registers
+ *     avx2    the same with tiles of 6 x 16
  *     blas    OpenBLAS, everywhere
  *
- * Either gives the same bits for an element of the result however the result is cut
- * into pieces of whole tiles (avx512, avx2) or for the same pieces (blas); the backend
- * always cuts in the same way, whatever the number of threads.
+ * The first two share their blocking (backend_cpu_gemm_blocked.h) and give the same bits
+ * for an element of the result however the result is cut into pieces of whole tiles; blas
+ * does for the same pieces. The backend cuts by size, whatever the number of threads.
+ *
+ * An operand that several pieces of a result share can be packed once before them. A packed
+ * left operand (M, K) is a row of panels, so that `left + i * K` are its rows from i on where i
+ * is a multiple of tile_rows; `right + j * K` are the columns from j on of a packed right operand
+ * (K, N) where j is a multiple of tile_cols. Both start on 64-byte boundaries.
  */
 
 /* Element (i, j) is at[i * row + j * col]; row or col is 1. */
@@ -34,21 +37,27 @@ static inline struct operand transposed(const float *at, int ld)
     return (struct operand){ at, 1, ld };
 }
 
-enum { GEMM_TILE_ROWS = 12, GEMM_TILE_COLS = 32, GEMM_SCRATCH = 384 * 320 };
+/* Tiles are at most so large, and cut these evenly. */
+enum { GEMM_TILE_ROWS = 12, GEMM_TILE_COLS = 32, GEMM_SCRATCH = 256 * 1024 };
 
 struct gemm {
     const char *name;
+    int tile_rows, tile_cols;
 
     /* c (M, N) = a (M, K) @ b (K, N), added to c when `add`; rows of c are ldc apart. `scratch` has
      * room for GEMM_SCRATCH floats on a 64-byte boundary. */
     void (*product)(int M, int N, int K, struct operand a, struct operand b, float *c, int ldc,
                     bool add, float *scratch);
 
-    /* For an operand used many times: b (K, N) rearranged into gemm_packed(K, N) floats on a
-     * 64-byte boundary, and products with its first n columns and k rows. */
-    void (*pack)(float *to, int K, int N, struct operand b);
-    void (*packed_product)(int m, int n, int k, struct operand a, const float *packed, int K, int N,
-                           float *c, int ldc, bool add);
+    /* Into gemm_packed_left(M, K) and gemm_packed(K, N) floats. */
+    void (*pack_left)(float *to, int M, int K, struct operand a);
+    void (*pack_right)(float *to, int K, int N, struct operand b);
+
+    /* Products with one of them. That with a right operand takes the first k <= K of its rows. */
+    void (*left_product)(int M, int N, int K, const float *left, struct operand b, float *c,
+                         int ldc, bool add, float *scratch);
+    void (*right_product)(int M, int N, int k, struct operand a, const float *right, int K,
+                          float *c, int ldc, bool add, float *scratch);
 };
 
 /* The product of a single row (1, K), for every implementation: b is read once, where it lies. */
@@ -57,6 +66,11 @@ void gemm_row(int N, int K, struct operand a, struct operand b, float *c, bool a
 static inline size_t gemm_packed(int K, int N)
 {
     return (size_t)K * (size_t)((N + GEMM_TILE_COLS - 1) / GEMM_TILE_COLS * GEMM_TILE_COLS);
+}
+
+static inline size_t gemm_packed_left(int M, int K)
+{
+    return (size_t)K * (size_t)((M + GEMM_TILE_ROWS - 1) / GEMM_TILE_ROWS * GEMM_TILE_ROWS);
 }
 
 const struct gemm *gemm_blas(void);

@@ -1,18 +1,17 @@
-#include "trainer/backend_cpu_gemm.h"
+#include "trainer/backend_cpu_gemm_blocked.h"
 
 #include <immintrin.h>
 
 /*
  * The tile is MR x NR = 12 x 32: 24 registers of sums, 2 of the right operand, 1 of the
  * left. One step of k costs 24 multiply-adds for 2 loads and 12 broadcasts, which the
- * processor does beside them. The right operand is packed into panels of NR columns,
- * [panel][k][NR] with zeros beyond its last column, so that the 2 loads are
- * consecutive; KC x NC of it fits half of a 1 MB second-level cache.
+ * processor does beside them. A right panel of 192 steps takes 24 KB of a first-level
+ * cache of 32 or 48, a left block 295 KB of a second-level one of 1 MB or more.
  */
 #define AVX512 __attribute__((target("avx512f,fma")))
 #define INLINE static inline __attribute__((always_inline))
 
-enum { MR = GEMM_TILE_ROWS, NR = GEMM_TILE_COLS, KC = 384, NC = 320 };
+enum { MR = GEMM_TILE_ROWS, NR = GEMM_TILE_COLS };
 
 /* The lanes of two registers that hold columns 0..n-1 of a tile. */
 struct lanes {
@@ -56,18 +55,35 @@ AVX512 INLINE void tile(const int rows, ptrdiff_t row, ptrdiff_t col, int K, con
 
 #define ROWS(n)                                                                                    \
     case n:                                                                                        \
-        if (a.col == 1)                                                                            \
-            tile(n, a.row, 1, K, a.at, b, c, ldc, lanes, add);                                     \
+        if (left.col == 1)                                                                         \
+            tile(n, left.row, 1, depth, left.at, right, c, ldc, lanes, add);                       \
         else                                                                                       \
-            tile(n, 1, a.col, K, a.at, b, c, ldc, lanes, add);                                     \
+            tile(n, 1, left.col, depth, left.at, right, c, ldc, lanes, add);                       \
         break;
 
-AVX512 static void any_tile(int rows, int K, struct operand a, const float *b, float *c, int ldc,
-                            struct lanes lanes, bool add)
+AVX512 static void any_tile(int rows, int depth, struct operand left, const float *right, float *c,
+                            int ldc, struct lanes lanes, bool add)
 {
     switch (rows) {
         ROWS(1)
         ROWS(2) ROWS(3) ROWS(4) ROWS(5) ROWS(6) ROWS(7) ROWS(8) ROWS(9) ROWS(10) ROWS(11) ROWS(12)
+    }
+}
+
+AVX512 static void panel(int m, int n, int depth, struct operand left, ptrdiff_t next,
+                         const float *right, float *c, int ldc, bool add)
+{
+    struct lanes lanes = lanes_of(n);
+    bool panels = left.row == 1 && left.col == MR;
+    for (; m > 0; m -= MR, left.at += next, c += (ptrdiff_t)MR * ldc) {
+        for (int i = MR; i < 2 * MR && i < m; i++) {
+            __builtin_prefetch(c + (ptrdiff_t)i * ldc, 1);
+            __builtin_prefetch(c + (ptrdiff_t)i * ldc + 16, 1);
+        }
+        if (panels && m >= MR)
+            tile(MR, 1, MR, depth, left.at, right, c, ldc, lanes, add);
+        else
+            any_tile(m < MR ? m : MR, depth, left, right, c, ldc, lanes, add);
     }
 }
 
@@ -136,7 +152,7 @@ AVX512 static void pack_rows(float *to, int K, int n, const float *b, ptrdiff_t 
     }
 }
 
-static void pack(float *to, int K, int N, struct operand b)
+static void pack_right(float *to, int K, int N, struct operand b)
 {
     for (int j = 0; j < N; j += NR) {
         float *panel = to + (ptrdiff_t)j * K;
@@ -148,36 +164,50 @@ static void pack(float *to, int K, int N, struct operand b)
     }
 }
 
-static void packed_product(int m, int n, int k, struct operand a, const float *packed, int K, int N,
-                           float *c, int ldc, bool add)
+/* Rows of a lie along memory: 16 k of 12 rows at a time. */
+AVX512 static void pack_lying(float *to, int K, int m, const float *a, ptrdiff_t row)
 {
-    (void)N;
-    for (int i = 0; i < m; i += MR) {
-        struct operand rows = { a.at + i * a.row, a.row, a.col };
-        for (int j = 0; j < n; j += NR)
-            any_tile(m - i < MR ? m - i : MR, k, rows, packed + (ptrdiff_t)j * K,
-                     c + (ptrdiff_t)i * ldc + j, ldc, lanes_of(n - j), add);
+    for (int k = 0; k < K; k += 16) {
+        int rest = K - k < 16 ? K - k : 16;
+        __mmask16 mask = lanes_of(rest).low;
+        __m512 r[16];
+#pragma GCC unroll 16
+        for (int i = 0; i < 16; i++)
+            r[i] = i < m ? _mm512_maskz_loadu_ps(mask, a + i * row + k) : _mm512_setzero_ps();
+        transpose(r);
+#pragma GCC unroll 16
+        for (int i = 0; i < 16; i++)
+            if (i < rest) _mm512_mask_storeu_ps(to + (k + i) * MR, (1u << MR) - 1, r[i]);
     }
 }
 
-static void product(int M, int N, int K, struct operand a, struct operand b, float *c, int ldc,
-                    bool add, float *scratch)
+/* Columns of a lie along memory: a row of all panels at a time. */
+AVX512 static void pack_standing(float *to, int M, int K, const float *a, ptrdiff_t col)
 {
-    for (int j = 0; j < N; j += NC) {
-        int n = N - j < NC ? N - j : NC;
-        for (int k = 0; k < K; k += KC) {
-            int depth = K - k < KC ? K - k : KC;
-            struct operand left = { a.at + k * a.col, a.row, a.col };
-            struct operand right = { b.at + k * b.row + j * b.col, b.row, b.col };
-            pack(scratch, depth, n, right);
-            packed_product(M, n, depth, left, scratch, depth, n, c + j, ldc, add || k);
+    for (int k = 0; k < K; k++, a += col, to += MR)
+        for (int i = 0; i < M; i += MR) {
+            __mmask16 mask = lanes_of(M - i < MR ? M - i : MR).low;
+            _mm512_mask_storeu_ps(to + (ptrdiff_t)i * K, (1u << MR) - 1,
+                                  _mm512_maskz_loadu_ps(mask, a + i));
         }
-    }
 }
+
+static void pack_left(float *to, int M, int K, struct operand a)
+{
+    if (a.col != 1) {
+        pack_standing(to, M, K, a.at, a.col);
+        return;
+    }
+    for (int i = 0; i < M; i += MR)
+        pack_lying(to + (ptrdiff_t)i * K, K, M - i < MR ? M - i : MR, a.at + i * a.row, a.row);
+}
+
+static const struct tiles tiles = { MR, NR, 192, 384, 320, panel, pack_left, pack_right };
+
+BLOCKED_GEMM(avx512)
 
 const struct gemm *gemm_avx512(void)
 {
-    static const struct gemm avx512 = { "avx512", product, pack, packed_product };
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("fma") ? &avx512 : NULL;
 }

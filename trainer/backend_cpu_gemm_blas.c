@@ -21,25 +21,35 @@ static void product(int M, int N, int K, struct operand a, struct operand b, flo
                 add ? 1 : 0, c, ldc);
 }
 
-/* OpenBLAS packs for itself; ours is a dense copy. */
-static int packed_ld(int N) { return (int)gemm_packed(1, N); }
-
-static void pack(float *to, int K, int N, struct operand b)
+/* OpenBLAS packs for itself; ours are dense copies, rows of the left operand and columns of the
+ * right one. */
+static void pack_left(float *to, int M, int K, struct operand a)
 {
-    for (int k = 0; k < K; k++)
-        for (int j = 0; j < N; j++)
-            to[(size_t)k * (size_t)packed_ld(N) + (size_t)j] = b.at[k * b.row + j * b.col];
+    for (int i = 0; i < M; i++)
+        for (int k = 0; k < K; k++, to++) *to = a.at[i * a.row + k * a.col];
 }
 
-static void packed_product(int m, int n, int k, struct operand a, const float *packed, int K, int N,
-                           float *c, int ldc, bool add)
+static void pack_right(float *to, int K, int N, struct operand b)
 {
-    (void)K;
-    product(m, n, k, a, plain(packed, packed_ld(N)), c, ldc, add, NULL);
+    pack_left(to, N, K, (struct operand){ b.at, b.col, b.row });
+}
+
+static void left_product(int M, int N, int K, const float *left, struct operand b, float *c,
+                         int ldc, bool add, float *scratch)
+{
+    product(M, N, K, plain(left, K), b, c, ldc, add, scratch);
+}
+
+static void right_product(int M, int N, int k, struct operand a, const float *right, int K,
+                          float *c, int ldc, bool add, float *scratch)
+{
+    struct operand b = K == 1 ? plain(right, N) : transposed(right, K); /* one of row, col is 1 */
+    product(M, N, k, a, b, c, ldc, add, scratch);
 }
 
 const struct gemm *gemm_blas(void)
 {
-    static const struct gemm blas = { "blas", product, pack, packed_product };
+    static const struct gemm blas = { "blas",    GEMM_TILE_ROWS, GEMM_TILE_COLS, product,
+                                      pack_left, pack_right,     left_product,   right_product };
     return &blas;
 }

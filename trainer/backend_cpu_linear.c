@@ -5,204 +5,241 @@
 #include <omp.h>
 
 /*
- * The matmuls. A result is cut into pieces whose size depends on the result alone, and
- * the members of the team take the next piece when they are done with one: a member
- * that the system has put aside for a while costs one piece, not its share.
+ * The matmuls. The operand that all of a result shares (inputs of a layer; gradients of
+ * its outputs) is packed once, by the whole team; then the result is cut into strips, and
+ * members take the next strip when they are done with one: a member that the system has
+ * put aside for a while costs one strip, not its share. A strip packs its own weights.
+ *
+ * Strips are cut by size alone: in the widest way that gives a few members an equal share.
  */
+enum { MOST_MAPS = 3, N_WIDTHS = 8, ENOUGH_STRIPS = 12, MANY_STRIPS = 40 };
+enum { AT_ONCE = 1056, DEEP = 2048 }; /* rows, and columns of many, whose panels are shared */
+enum { PACK_ROWS = 48, PACK_COLS = 64 };
 
-/* The most rows and columns of a piece: the first of these that gives enough pieces for a few
- * members. Each piece packs its columns of the right operand, once for all its rows, so pieces
- * are tall: weights come from memory, which is slower than any other part. */
-struct cut {
-    int rows, cols;
+static const int widths[N_WIDTHS] = { 320, 256, 192, 128, 96, 64, 48, 32 };
+
+/* The strips of n results, laid end to end. */
+struct plan {
+    int size[MOST_MAPS], step[MOST_MAPS], n, total;
 };
 
-static const struct cut token_cuts[] = { { 1056, 320 }, { 528, 320 }, { 528, 160 },
-                                         { 528, 96 },   { 528, 64 },  { 264, 64 } };
-static const struct cut weight_cuts[] = { { 528, 320 }, { 264, 320 }, { 264, 160 },
-                                          { 264, 64 },  { 264, 32 },  { 132, 32 } };
-
-enum { N_CUTS = 6, ENOUGH_PIECES = 12, DEEP = 4096 };
-
-/* A result of (rows, cols) in parts of nearly equal size, whole tiles but for the last. */
-struct grid {
-    int rows, cols, step_rows, step_cols, down, across;
+struct strip {
+    int map, from, size;
 };
 
+static int least(int a, int b) { return a < b ? a : b; }
 static int parts(int n, int most) { return (n + most - 1) / most; }
 
-static int step_of(int n, int most, int tile)
+static void cut(struct plan *plan, int width, int unit)
 {
-    return parts(parts(n, parts(n, most)), tile) * tile;
-}
-
-static struct grid grid_of(int rows, int cols, struct cut cut)
-{
-    int r = step_of(rows, cut.rows, GEMM_TILE_ROWS), c = step_of(cols, cut.cols, GEMM_TILE_COLS);
-    return (struct grid){ rows, cols, r, c, parts(rows, r), parts(cols, c) };
-}
-
-static int n_pieces(struct grid grid) { return grid.down * grid.across; }
-
-struct piece {
-    int row, rows, col, cols;
-};
-
-static struct piece piece_of(int i, struct grid grid)
-{
-    int row = i / grid.across * grid.step_rows, col = i % grid.across * grid.step_cols;
-    return (struct piece){ row, grid.rows - row < grid.step_rows ? grid.rows - row : grid.step_rows,
-                           col,
-                           grid.cols - col < grid.step_cols ? grid.cols - col : grid.step_cols };
-}
-
-/* The results of n maps, their pieces laid end to end. */
-enum { MOST_MAPS = 3 };
-
-struct plan {
-    struct grid grid[MOST_MAPS];
-    int n, total;
-};
-
-static struct plan plan_of(const struct projection *p, int n, struct view inp, bool weights)
-{
-    struct plan plan;
-    for (int i = 0; i < N_CUTS; i++) {
-        struct cut cut = weights ? weight_cuts[i] : token_cuts[i];
-        plan.n = n, plan.total = 0;
-        for (int k = 0; k < n; k++) {
-            plan.grid[k] = weights ? grid_of(p[k].weight.rows, inp.cols, cut)
-                                   : grid_of(inp.rows, p[k].weight.rows, cut);
-            plan.total += n_pieces(plan.grid[k]);
-        }
-        if (plan.total >= ENOUGH_PIECES) break;
+    plan->total = 0;
+    for (int k = 0; k < plan->n; k++) {
+        int even = parts(plan->size[k], parts(plan->size[k], width));
+        plan->step[k] = parts(even, unit) * unit;
+        plan->total += parts(plan->size[k], plan->step[k]);
     }
+}
+
+static void cut_well(struct plan *plan, int unit)
+{
+    for (int i = 0; i < N_WIDTHS; i++) {
+        cut(plan, widths[i], unit);
+        if (plan->total >= MANY_STRIPS) break;
+        if (plan->total >= ENOUGH_STRIPS && plan->total % 4 == 0) break;
+    }
+}
+
+/* As many results as maps, cut along their outputs. */
+static struct plan plan_of(const struct projection *p, int n, int unit)
+{
+    struct plan plan = { .n = n };
+    assert(n <= MOST_MAPS);
+    for (int k = 0; k < n; k++) plan.size[k] = p[k].weight.rows;
+    cut_well(&plan, unit);
     return plan;
 }
 
-/* The map that piece i of all belongs to; i becomes its number there. */
-static int owner(const struct plan *plan, int *i)
+static struct strip strip_of(const struct plan *plan, int i)
 {
     int k = 0;
-    while (*i >= n_pieces(plan->grid[k])) *i -= n_pieces(plan->grid[k++]);
-    return k;
+    while (i >= parts(plan->size[k], plan->step[k])) i -= parts(plan->size[k], plan->step[k]), k++;
+    int from = i * plan->step[k];
+    return (struct strip){ k, from, least(plan->step[k], plan->size[k] - from) };
 }
 
-/* Puts what the product is added to in place; false when there is nothing. */
-static bool prepare(const struct projection *p, struct piece piece)
+/* Room for what is shared and for each member's own. */
+struct desk {
+    float *shared, *own;
+};
+
+static struct desk desk_of(struct backend *be, size_t shared)
 {
-    size_t bytes = (size_t)piece.cols * sizeof(float);
+    size_t each = GEMM_SCRATCH + (shared / (size_t)be->threads + 16) / 16 * 16;
+    float *own = cpu_scratch(be, each);
+    return (struct desk){ own + (size_t)be->threads * GEMM_SCRATCH, own };
+}
+
+static float *own_scratch(struct desk desk)
+{
+    return desk.own + (size_t)omp_get_thread_num() * GEMM_SCRATCH;
+}
+
+static void pack_rows(struct backend *be, float *to, struct view x)
+{
+    const struct gemm *gemm = cpu_gemm(be);
+#pragma omp parallel for num_threads(be->threads) schedule(dynamic)
+    for (int i = 0; i < x.rows; i += PACK_ROWS)
+        gemm->pack_left(to + (size_t)i * (size_t)x.cols, least(x.rows - i, PACK_ROWS), x.cols,
+                        plain(host_row(x, i), x.ld));
+}
+
+static void pack_cols(struct backend *be, float *to, struct view x)
+{
+    const struct gemm *gemm = cpu_gemm(be);
+#pragma omp parallel for num_threads(be->threads) schedule(dynamic)
+    for (int j = 0; j < x.cols; j += PACK_COLS)
+        gemm->pack_right(to + (size_t)j * (size_t)x.rows, x.rows, least(x.cols - j, PACK_COLS),
+                         plain(host_row(x, 0) + j, x.ld));
+}
+
+/* Part of the rows or columns of a view. */
+static struct view at_once(struct view x, int from, int rows)
+{
+    return view_rows(x, from, least(rows, x.rows - from));
+}
+
+/* Puts what rows from..to-1 of a strip are added to in place; false when there is nothing. */
+static bool prepare(const struct projection *p, int from, int to, struct strip s)
+{
+    size_t bytes = (size_t)s.size * sizeof(float);
     bool base = p->base.block, bias = p->bias.block;
     bool same = base && p->base.block == p->out.block && p->base.at == p->out.at;
-    for (int n = piece.row; n < piece.row + piece.rows && (base || bias); n++) {
-        float *to = host_row(p->out, n) + piece.col;
-        if (base && !same) memcpy(to, host_row(p->base, n) + piece.col, bytes);
+    for (int n = from; n < to && (base || bias); n++) {
+        float *out = host_row(p->out, n) + s.from;
+        if (base && !same) memcpy(out, host_row(p->base, n) + s.from, bytes);
         if (!bias) continue;
-        const float *b = host_row(p->bias, 0) + piece.col;
+        const float *b = host_row(p->bias, 0) + s.from;
         if (!base)
-            memcpy(to, b, bytes);
+            memcpy(out, b, bytes);
         else
-            for (int m = 0; m < piece.cols; m++) to[m] += b[m];
+            for (int m = 0; m < s.size; m++) out[m] += b[m];
     }
     return base || bias;
 }
 
-static void forward_piece(const struct gemm *gemm, const struct projection *p, struct view inp,
-                          struct piece piece, float *scratch)
+/* One token: packing weights would cost more than the product. */
+static void forward_row(struct backend *be, const struct projection *p, const struct plan *plan,
+                        struct view inp)
 {
-    bool add = prepare(p, piece);
-    struct operand left = plain(host_row(inp, piece.row), inp.ld);
-    struct operand right = transposed(host_row(p->weight, piece.col), p->weight.ld);
-    float *out = host_row(p->out, piece.row) + piece.col;
-    if (inp.rows == 1) /* one token: packing weights would cost more than the product */
-        gemm_row(piece.cols, inp.cols, left, right, out, add);
-    else
-        gemm->product(piece.rows, piece.cols, inp.cols, left, right, out, p->out.ld, add, scratch);
-}
-
-static void weight_piece(const struct gemm *gemm, const struct projection *p, struct view inp,
-                         struct piece piece, bool add, float *scratch)
-{
-    gemm->product(piece.rows, piece.cols, inp.rows,
-                  transposed(host_row(p->out, 0) + piece.row, p->out.ld),
-                  plain(host_row(inp, 0) + piece.col, inp.ld),
-                  host_row(p->weight, piece.row) + piece.col, p->weight.ld, add, scratch);
-}
-
-static void bias_piece(const struct projection *p, struct piece piece, bool add)
-{
-    float *d_bias = host_row(p->bias, 0);
-    for (int m = piece.row; m < piece.row + piece.rows && !add; m++) d_bias[m] = 0;
-    for (int n = 0; n < p->out.rows; n++) {
-        const float *d_out = host_row(p->out, n);
-        for (int m = piece.row; m < piece.row + piece.rows; m++) d_bias[m] += d_out[m];
+#pragma omp parallel for num_threads(be->threads) schedule(dynamic)
+    for (int i = 0; i < plan->total; i++) {
+        struct strip s = strip_of(plan, i);
+        const struct projection *map = &p[s.map];
+        bool add = prepare(map, 0, 1, s);
+        gemm_row(s.size, inp.cols, plain(host_row(inp, 0), inp.ld),
+                 transposed(host_row(map->weight, s.from), map->weight.ld),
+                 host_row(map->out, 0) + s.from, add);
     }
 }
 
-static float *own_scratch(float *scratch)
+/* Rows from.. of all maps; their inputs are `rows`. */
+static void forward_rows(struct backend *be, const struct projection *p, const struct plan *plan,
+                         int from, struct view rows, struct desk desk)
 {
-    return scratch + (size_t)omp_get_thread_num() * GEMM_SCRATCH;
+    const struct gemm *gemm = cpu_gemm(be);
+    pack_rows(be, desk.shared, rows);
+#pragma omp parallel for num_threads(be->threads) schedule(dynamic)
+    for (int i = 0; i < plan->total; i++) {
+        struct strip s = strip_of(plan, i);
+        const struct projection *map = &p[s.map];
+        bool add = prepare(map, from, from + rows.rows, s);
+        gemm->left_product(rows.rows, s.size, rows.cols, desk.shared,
+                           transposed(host_row(map->weight, s.from), map->weight.ld),
+                           host_row(map->out, from) + s.from, map->out.ld, add, own_scratch(desk));
+    }
 }
 
 static void linear_forward(struct backend *be, const struct projection *p, int n, struct view inp)
 {
-    assert(n <= MOST_MAPS);
-    const struct gemm *gemm = cpu_gemm(be);
-    struct plan plan = plan_of(p, n, inp, false);
-    float *scratch = cpu_scratch(be, GEMM_SCRATCH);
-#pragma omp parallel for num_threads(be->threads) schedule(dynamic)
-    for (int i = 0; i < plan.total; i++) {
-        int at = i, k = owner(&plan, &at);
-        forward_piece(gemm, &p[k], inp, piece_of(at, plan.grid[k]), own_scratch(scratch));
+    struct plan plan = plan_of(p, n, cpu_gemm(be)->tile_cols);
+    if (inp.rows == 1) {
+        forward_row(be, p, &plan, inp);
+        return;
     }
+    struct desk desk = desk_of(be, gemm_packed_left(least(inp.rows, AT_ONCE), inp.cols));
+    for (int from = 0; from < inp.rows; from += AT_ONCE)
+        forward_rows(be, p, &plan, from, at_once(inp, from, AT_ONCE), desk);
 }
 
-/* Adds what outputs from..from+DEEP-1 of the maps give. */
-static void input_piece(const struct gemm *gemm, struct view d_inp, const struct projection *p,
-                        int n, int from, struct piece piece, float *scratch)
+/* d_inp = d_out @ weight, or += when `add`. */
+static void input_rows(struct backend *be, struct view d_inp, struct view d_out, struct view weight,
+                       bool add, const struct plan *plan, struct desk desk)
 {
-    for (int k = 0; k < n; k++) {
-        int depth = p[k].weight.rows - from < DEEP ? p[k].weight.rows - from : DEEP;
-        if (depth <= 0) continue;
-        gemm->product(piece.rows, piece.cols, depth,
-                      plain(host_row(p[k].out, piece.row) + from, p[k].out.ld),
-                      plain(host_row(p[k].weight, from) + piece.col, p[k].weight.ld),
-                      host_row(d_inp, piece.row) + piece.col, d_inp.ld, from || k, scratch);
+    const struct gemm *gemm = cpu_gemm(be);
+    pack_rows(be, desk.shared, d_out);
+#pragma omp parallel for num_threads(be->threads) schedule(dynamic)
+    for (int i = 0; i < plan->total; i++) {
+        struct strip s = strip_of(plan, i);
+        gemm->left_product(d_inp.rows, s.size, d_out.cols, desk.shared,
+                           plain(host_row(weight, 0) + s.from, weight.ld),
+                           host_row(d_inp, 0) + s.from, d_inp.ld, add, own_scratch(desk));
     }
 }
 
-/* With very many outputs (the LM head) d_out is taken DEEP columns at a time: all pieces read
- * them again, and so many stay in the cache. */
 static void linear_backward_input(struct backend *be, struct view d_inp, const struct projection *p,
                                   int n)
 {
-    const struct gemm *gemm = cpu_gemm(be);
-    struct projection result = { .weight = { .rows = d_inp.cols } };
-    struct plan plan = plan_of(&result, 1, d_inp, false);
-    float *scratch = cpu_scratch(be, GEMM_SCRATCH);
+    struct plan plan = { .n = 1, .size = { d_inp.cols } };
     int deepest = 0;
     for (int k = 0; k < n; k++)
         if (p[k].weight.rows > deepest) deepest = p[k].weight.rows;
-    for (int from = 0; from < deepest; from += DEEP)
+    cut_well(&plan, cpu_gemm(be)->tile_cols);
+    struct desk desk =
+        desk_of(be, gemm_packed_left(least(d_inp.rows, AT_ONCE), least(deepest, DEEP)));
+    for (int row = 0; row < d_inp.rows; row += AT_ONCE)
+        for (int k = 0; k < n; k++)
+            for (int from = 0; from < p[k].weight.rows; from += DEEP) {
+                struct view weight = at_once(p[k].weight, from, DEEP);
+                struct view d_out = view_cols(at_once(p[k].out, row, AT_ONCE), from, weight.rows);
+                input_rows(be, at_once(d_inp, row, AT_ONCE), d_out, weight, k || from, &plan, desk);
+            }
+}
+
+static void bias_strip(const struct projection *p, struct strip s, bool add)
+{
+    float *d_bias = host_row(p->bias, 0) + s.from;
+    for (int m = 0; m < s.size && !add; m++) d_bias[m] = 0;
+    for (int n = 0; n < p->out.rows; n++) {
+        const float *d_out = host_row(p->out, n) + s.from;
+        for (int m = 0; m < s.size; m++) d_bias[m] += d_out[m];
+    }
+}
+
+/* What rows from.. of the inputs add. */
+static void weight_rows(struct backend *be, const struct projection *p, const struct plan *plan,
+                        int from, struct view rows, bool add, struct desk desk)
+{
+    const struct gemm *gemm = cpu_gemm(be);
+    pack_cols(be, desk.shared, rows);
 #pragma omp parallel for num_threads(be->threads) schedule(dynamic)
-        for (int i = 0; i < plan.total; i++)
-            input_piece(gemm, d_inp, p, n, from, piece_of(i, plan.grid[0]), own_scratch(scratch));
+    for (int i = 0; i < plan->total; i++) {
+        struct strip s = strip_of(plan, i);
+        const struct projection *map = &p[s.map];
+        gemm->right_product(s.size, rows.cols, rows.rows,
+                            transposed(host_row(map->out, from) + s.from, map->out.ld), desk.shared,
+                            rows.rows, host_row(map->weight, s.from), map->weight.ld, add || from,
+                            own_scratch(desk));
+        if (map->bias.block && !from) bias_strip(map, s, add);
+    }
 }
 
 static void linear_backward_weight(struct backend *be, const struct projection *p, int n,
                                    struct view inp, bool add)
 {
-    assert(n <= MOST_MAPS);
-    const struct gemm *gemm = cpu_gemm(be);
-    struct plan plan = plan_of(p, n, inp, true);
-    float *scratch = cpu_scratch(be, GEMM_SCRATCH);
-#pragma omp parallel for num_threads(be->threads) schedule(dynamic)
-    for (int i = 0; i < plan.total; i++) {
-        int at = i, k = owner(&plan, &at);
-        struct piece piece = piece_of(at, plan.grid[k]);
-        weight_piece(gemm, &p[k], inp, piece, add, own_scratch(scratch));
-        if (p[k].bias.block && !piece.col) bias_piece(&p[k], piece, add);
-    }
+    struct plan plan = plan_of(p, n, cpu_gemm(be)->tile_rows);
+    struct desk desk = desk_of(be, gemm_packed(least(inp.rows, AT_ONCE), inp.cols));
+    for (int from = 0; from < inp.rows; from += AT_ONCE)
+        weight_rows(be, p, &plan, from, at_once(inp, from, AT_ONCE), add, desk);
 }
 
 void cpu_linear_functions(struct backend *be)

@@ -1,0 +1,93 @@
+#include "trainer/backend_cpu_gemm_blocked.h"
+
+#include <assert.h>
+
+enum { OFTEN = 4 }; /* more right panels than these pay for packing the left operand */
+
+/* An operand: panels that hold all of its K, or where it lies. */
+struct side {
+    const float *panels;
+    int K;
+    struct operand lying;
+};
+
+static int least(int a, int b) { return a < b ? a : b; }
+
+/* n in the fewest parts of at most `most`, nearly equal, each but the last a multiple of `unit`. */
+static int even_step(int n, int most, int unit)
+{
+    int parts = (n + most - 1) / most, step = (n + parts - 1) / parts;
+    return least((step + unit - 1) / unit * unit, most);
+}
+
+static struct operand part_of(struct operand x, int i, int j)
+{
+    return (struct operand){ x.at + i * x.row + j * x.col, x.row, x.col };
+}
+
+/* Right panels of depth k from (k0, j0) on, `stride` apart, with all rows of the left operand. */
+static void one_block(const struct tiles *t, int M, int n, int k, struct side a, int k0,
+                      const float *right, ptrdiff_t stride, float *c, int ldc, bool add,
+                      float *panels)
+{
+    int step = even_step(M, t->block_rows, t->rows);
+    bool pack = !a.panels && n > OFTEN * t->cols;
+    for (int i = 0; i < M; i += step) {
+        int m = least(M - i, step);
+        struct operand left = { panels, 1, t->rows };
+        ptrdiff_t next = (ptrdiff_t)t->rows * (a.panels ? a.K : k);
+        if (a.panels) {
+            left.at = a.panels + (ptrdiff_t)i * a.K + (ptrdiff_t)k0 * t->rows;
+        } else {
+            struct operand lying = part_of(a.lying, i, k0);
+            if (pack)
+                t->pack_left(panels, m, k, lying);
+            else
+                left = lying, next = t->rows * lying.row;
+        }
+        for (int j = 0; j < n; j += t->cols)
+            t->panel(m, least(n - j, t->cols), k, left, next, right + j / t->cols * stride,
+                     c + (ptrdiff_t)i * ldc + j, ldc, add);
+    }
+}
+
+static void all_blocks(const struct tiles *t, int M, int N, int K, struct side a, struct side b,
+                       float *c, int ldc, bool add, float *scratch)
+{
+    float *panels = scratch + (ptrdiff_t)t->depth * t->block_cols;
+    assert(t->depth * (t->block_cols + t->block_rows) + 16 <= GEMM_SCRATCH);
+    int across = b.panels ? N : even_step(N, t->block_cols, t->cols);
+    int down = even_step(K, t->depth, 8);
+    for (int j = 0; j < N; j += across)
+        for (int k = 0; k < K; k += down) {
+            int n = least(N - j, across), depth = least(K - k, down);
+            const float *right = scratch;
+            if (b.panels)
+                right = b.panels + (ptrdiff_t)k * t->cols;
+            else
+                t->pack_right(scratch, depth, n, part_of(b.lying, k, j));
+            one_block(t, M, n, depth, a, k, right, (ptrdiff_t)t->cols * (b.panels ? b.K : depth),
+                      c + j, ldc, add || k, panels);
+        }
+}
+
+void blocked_product(const struct tiles *t, int M, int N, int K, struct operand a, struct operand b,
+                     float *c, int ldc, bool add, float *scratch)
+{
+    all_blocks(t, M, N, K, (struct side){ .lying = a }, (struct side){ .lying = b }, c, ldc, add,
+               scratch);
+}
+
+void blocked_left_product(const struct tiles *t, int M, int N, int K, const float *left,
+                          struct operand b, float *c, int ldc, bool add, float *scratch)
+{
+    all_blocks(t, M, N, K, (struct side){ .panels = left, .K = K }, (struct side){ .lying = b }, c,
+               ldc, add, scratch);
+}
+
+void blocked_right_product(const struct tiles *t, int M, int N, int k, struct operand a,
+                           const float *right, int K, float *c, int ldc, bool add, float *scratch)
+{
+    all_blocks(t, M, N, k, (struct side){ .lying = a }, (struct side){ .panels = right, .K = K }, c,
+               ldc, add, scratch);
+}

@@ -1,0 +1,61 @@
+#ifndef TRAINER_BACKEND_CPU_GEMM_BLOCKED_H
+#define TRAINER_BACKEND_CPU_GEMM_BLOCKED_H
+
+#include "trainer/backend_cpu_gemm.h"
+
+/*
+ * Blocked products over a processor's tile kernel, after Goto and van de Geijn (ACM TOMS
+ * 34(3), 2008). A tile is rows x cols sums that stay in registers. The right operand is
+ * packed into panels [panel][k][cols], the left one into panels [panel][k][rows], zeros
+ * beyond the last column or row. `depth` steps of one right panel stay in the first-level
+ * cache while the left panels of block_rows rows stream by from the second-level one:
+ *
+ *     for block_cols columns, for depth of k:     pack the right operand
+ *         for block_rows rows:                    pack the left operand
+ *             for each right panel, for each left panel: a tile
+ *
+ * An operand that comes packed is not packed again, and a left one that few panels see is
+ * read where it lies. What is added up in which order depends on K alone.
+ */
+struct tiles {
+    int rows, cols, depth, block_rows, block_cols;
+
+    /* The tiles of one right panel (depth, cols): c (m, n <= cols) = left @ right, or += when
+     * `add`. `next` is the way from a tile's rows of the left operand to the next tile's. */
+    void (*panel)(int m, int n, int depth, struct operand left, ptrdiff_t next, const float *right,
+                  float *c, int ldc, bool add);
+
+    /* As struct gemm has them. */
+    void (*pack_left)(float *to, int M, int K, struct operand a);
+    void (*pack_right)(float *to, int K, int N, struct operand b);
+};
+
+/* The products of struct gemm. */
+void blocked_product(const struct tiles *t, int M, int N, int K, struct operand a, struct operand b,
+                     float *c, int ldc, bool add, float *scratch);
+void blocked_left_product(const struct tiles *t, int M, int N, int K, const float *left,
+                          struct operand b, float *c, int ldc, bool add, float *scratch);
+void blocked_right_product(const struct tiles *t, int M, int N, int k, struct operand a,
+                           const float *right, int K, float *c, int ldc, bool add, float *scratch);
+
+/* Defines struct gemm `name` over `tiles`, both of the file that uses this. */
+#define BLOCKED_GEMM(name)                                                                         \
+    static void product(int M, int N, int K, struct operand a, struct operand b, float *c,         \
+                        int ldc, bool add, float *scratch)                                         \
+    {                                                                                              \
+        blocked_product(&tiles, M, N, K, a, b, c, ldc, add, scratch);                              \
+    }                                                                                              \
+    static void left_product(int M, int N, int K, const float *left, struct operand b, float *c,   \
+                             int ldc, bool add, float *scratch)                                    \
+    {                                                                                              \
+        blocked_left_product(&tiles, M, N, K, left, b, c, ldc, add, scratch);                      \
+    }                                                                                              \
+    static void right_product(int M, int N, int k, struct operand a, const float *right, int K,    \
+                              float *c, int ldc, bool add, float *scratch)                         \
+    {                                                                                              \
+        blocked_right_product(&tiles, M, N, k, a, right, K, c, ldc, add, scratch);                 \
+    }                                                                                              \
+    static const struct gemm name = { #name,     MR,         NR,           product,                \
+                                      pack_left, pack_right, left_product, right_product };
+
+#endif
