@@ -2,12 +2,20 @@
 """The trainer on a CPU against tuned PyTorch, its own GEMM floor, fewer threads and fewer ranks.
 
     cpu.py --lathe build/release/bin/lathe-train --python VENV/bin/python --shape small --rounds 5
+    cpu.py ... --debian / --parts step,one,ranks,peak --into measured.json
+
+Peers: each --python (one that has torch), and Debian's own with --debian FOLDER, the folder under
+which python3-torch and libopenblas0-openmp were installed or unpacked ("/" for installed). All are
+tuned: as many threads, memory that is kept and lies in huge pages; Debian's also with the OpenBLAS
+that shares its OpenMP, and with its widest vectors, which it does not take by itself.
 
 Everything takes turns, round by round, and medians are compared, so that a clock that drifts hurts
-all alike; run it on a machine that does nothing else. PyTorch is tuned: as many threads, memory that
-is kept and lies in huge pages. Prints a table, and with --json what was measured.
+all alike; run it on a machine that does nothing else. Parts: step (with the floor and saliency), one
+(thread), torch-one, ranks (MPI, one thread each), peak. With --into, what was measured is added to that
+file and the table is over everything in it, so that a long measurement can be done in pieces.
 """
 import argparse
+import collections
 import json
 import os
 import pathlib
@@ -35,21 +43,43 @@ def shape_json(name):
             "layers": [{"q_heads": h, "kv_heads": k, "ffn": f}]}
 
 
+def peers_of(a):
+    """Name, command and environment of each."""
+    peers = [(f"torch{i or ''}", python, {}) for i, python in enumerate(a.python)]
+    if a.debian:
+        lib = f"{a.debian}/usr/lib/x86_64-linux-gnu"
+        wide = "avx512" if "avx512f" in open("/proc/cpuinfo").read() else "avx2"
+        peers.append(("debian", "/usr/bin/python3", {
+            "PYTHONPATH": f"{a.debian}/usr/lib/python3/dist-packages", "ATEN_CPU_CAPABILITY": wide,
+            "LD_LIBRARY_PATH": f"{lib}/openblas-openmp:{lib}:{a.debian}/usr/lib"}))
+    return peers
+
+
 class Torch:
-    def __init__(self, a, threads):
-        command = [a.python, HERE / "torch_cpu.py", a.shape, str(a.batch), str(a.seq), str(threads)]
+    def __init__(self, a, threads, python, env):
+        command = [python, HERE / "torch_cpu.py", a.shape, str(a.batch), str(a.seq), str(threads)]
         if a.precision == "bf16":
             command.append("bf16")
-        env = {**os.environ, **TUNED, "OMP_NUM_THREADS": str(threads)}
+        env = {**os.environ, **TUNED, "OMP_NUM_THREADS": str(threads), **env}
         self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
         self.version = self.child.stdout.readline().strip()
+        for _ in range(2):
+            self.ask("step")
+        rest(self.child)
 
     def ask(self, word):
         self.child.stdin.write(word + "\n")
         self.child.stdin.flush()
         return float(self.child.stdout.readline())
 
+    def turn(self, *words):
+        wake(self.child)
+        said = [self.ask(word) for word in words]
+        rest(self.child)
+        return said
+
     def close(self):
+        wake(self.child)
         self.child.stdin.close()
         self.child.wait()
 
@@ -119,71 +149,76 @@ def busy():
             sum(u.ru_utime + u.ru_stime for u in mine))
 
 
-def measure(a, where):
-    started, before = time.monotonic(), busy()
-    got = {k: [] for k in ("step", "floor", "saliency", "one", "torch", "torch_one", "rank1", "rank2", "peak")}
-    two, one = Torch(a, a.threads), Torch(a, 1) if a.torch_one else None
-    for peer in filter(None, (two, one)):
-        for _ in range(2):
-            peer.ask("step")
-        rest(peer.child)
-    data = dataset(a, where) if a.ranks else None
-    for _ in range(a.rounds):
+def measure_round(a, where, data, got, peers, ones):
+    steps = ["step"] * max(1, a.steps // 2)
+    if "step" in a.parts:
         b = ours(a, a.threads, a.steps, True)
         got["step"].append(b["step_ms"] / 1e3)
         got["floor"].append(b["gemm_floor"]["ms"] / 1e3)
         got["saliency"].append(b["saliency_share"] + 1)
-        for peer, key in ((two, "torch"), (one, "torch_one")):
-            if peer:
-                wake(peer.child)
-                got[key] += [peer.ask("step") for _ in range(max(1, a.steps // 2))]
-                rest(peer.child)
-        b = ours(a, 1, max(1, a.steps // 2))
-        got["one"].append(b["step_ms"] / 1e3)
-        if a.ranks:
-            for n in (1, 2):
-                got[f"rank{n}"].append(ranks(a, where, data, n, a.rank_steps))
-    got["peak"].append(ours(a, a.threads, 2)["peak"])
-    wake(two.child)
-    got["torch_peak"] = [two.ask("peak")]
-    got["version"] = two.version
-    for peer in filter(None, (two, one)):
-        wake(peer.child)
+        for name, peer in peers.items():
+            got[name] += peer.turn(*steps)
+    if "one" in a.parts:
+        got["one"].append(ours(a, 1, len(steps))["step_ms"] / 1e3)
+    for name, peer in ones.items():
+        got[name + "_one"] += peer.turn(*steps)
+    for n in (1, 2):
+        if "ranks" in a.parts:
+            got[f"rank{n}"].append(ranks(a, where, data, n, a.rank_steps))
+
+
+def measure(a, where, got):
+    started, before = time.monotonic(), busy()
+    open_all = lambda threads: {name: Torch(a, threads, python, env) for name, python, env in peers_of(a)}
+    peers = open_all(a.threads) if {"step", "peak"} & a.parts else {}
+    ones = open_all(1) if "torch-one" in a.parts else {}
+    data = dataset(a, where) if "ranks" in a.parts else None
+    for _ in range(a.rounds):
+        measure_round(a, where, data, got, peers, ones)
+    for name, peer in peers.items():
+        got["versions"][name] = peer.version
+        got[name + "_peak"] += peer.turn("peak")
+    if "peak" in a.parts:
+        got["peak"].append(ours(a, a.threads, 2)["peak"])
+    for peer in [*peers.values(), *ones.values()]:
         peer.close()
     after = busy()
     others = (after[0] - before[0]) - (after[1] - before[1])
-    got["others"] = others / (time.monotonic() - started) / os.cpu_count()
-    return got
+    got["others"].append(others / (time.monotonic() - started) / os.cpu_count())
 
 
 def table(a, got):
     m = {k: statistics.median(v) for k, v in got.items() if isinstance(v, list) and v}
     tokens = a.batch * a.seq
-    spread = lambda k: f"{min(got[k]) * 1e3:.0f}..{max(got[k]) * 1e3:.0f}"
-    print(f"{a.shape} {a.batch}x{a.seq}, {a.precision}, {a.threads} threads, {a.rounds} rounds; {got['version']}")
-    print(f"  ours          {tokens / m['step']:8.0f} tokens/s   {m['step'] * 1e3:8.1f} ms ({spread('step')})")
-    print(f"  PyTorch       {tokens / m['torch']:8.0f} tokens/s   {m['torch'] * 1e3:8.1f} ms ({spread('torch')})")
-    print(f"  GEMM floor    {tokens / m['floor']:8.0f} tokens/s   {m['floor'] * 1e3:8.1f} ms ({spread('floor')})")
-    rows = [("against tuned PyTorch", m["torch"] / m["step"], "must 1.2, goal 1.5" if a.shape != "135m" else
-             "must 1.2, goal 1.4"),
-            ("step over our GEMM floor", m["step"] / m["floor"], "must 1.35, goal 1.15"),
-            (f"one thread to {a.threads}", m["one"] / m["step"], "must 1.75, goal 1.9"),
-            ("saliency / plain", m["saliency"], "must 1.02, goal 1.01"),
-            ("peak memory / PyTorch", m["peak"] / m["torch_peak"], "must 0.7, goal 0.5")]
-    if "rank2" in m:
-        rows.insert(3, ("one rank to two", m["rank1"] / m["rank2"], "must 1.7, goal 1.85"))
-    if "torch_one" in m:
-        rows.insert(1, ("one thread against PyTorch's one", m["torch_one"] / m["one"], ""))
-    for name, value, goal in rows:
-        print(f"  {name:34} {value:7.3f}   {goal}")
-    print(f"  other programs took {got['others']:.1%} of the processors meanwhile")
-    print(f"  peak: ours {m['peak'] / 1e6:.0f} MB, PyTorch {m['torch_peak'] / 1e6:.0f} MB")
+    print(f"{a.shape} {a.batch}x{a.seq}, {a.precision}, {a.threads} threads; medians (smallest..largest)")
+    for key, name in (("step", "ours"), *got["versions"].items(), ("floor", "our GEMM floor"), ("one", "ours, one thread")):
+        if key in m:
+            spread = f"{min(got[key]) * 1e3:.0f}..{max(got[key]) * 1e3:.0f}; {len(got[key])}"
+            print(f"  {name:22} {tokens / m[key]:8.0f} tokens/s {m[key] * 1e3:9.1f} ms ({spread})")
+    goal = "must 1.2, goal 1.5" if a.shape != "135m" else "must 1.2, goal 1.4" if a.precision == "float32" else \
+        "must 1.3, goal 2"
+    versions = got["versions"].items()
+    rows = [*((f"against tuned {name}", key, "step", goal) for key, name in versions),
+            *((f"one thread against {name}'s", key + "_one", "one", "") for key, name in versions),
+            ("step over our GEMM floor", "step", "floor", "must 1.35, goal 1.15"),
+            (f"one thread to {a.threads}", "one", "step", "must 1.75, goal 1.9"),
+            ("one rank to two", "rank1", "rank2", "must 1.7, goal 1.85"),
+            ("saliency / plain", "saliency", None, "must 1.02, goal 1.01"),
+            *((f"peak memory / {name}", "peak", key + "_peak", "must 0.7, goal 0.5") for key, name in versions)]
+    for name, over, under, want in rows:
+        if over in m and (not under or under in m):
+            print(f"  {name:38} {m[over] / (m[under] if under else 1):7.3f}   {want}")
+    print(f"  other programs took {max(got['others']):.1%} of the processors meanwhile")
+    if "peak" in m:
+        print("  peak: ours", f"{m['peak'] / 1e6:.0f} MB;",
+              ", ".join(f"{name} {m[key + '_peak'] / 1e6:.0f} MB" for key, name in versions))
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--lathe", default="build/release/bin/lathe-train")
-    p.add_argument("--python", default=sys.executable, help="one that has torch")
+    p.add_argument("--python", action="append", default=[], help="a peer: one that has torch")
+    p.add_argument("--debian", help="a peer: Debian's torch, found under this folder")
     p.add_argument("--shape", choices=SHAPES, default="small")
     p.add_argument("--batch", type=int, default=8)
     p.add_argument("--seq", type=int, default=256)
@@ -193,16 +228,17 @@ def main():
     p.add_argument("--rank-steps", type=int, default=8)
     p.add_argument("--backend", default="cpu")
     p.add_argument("--precision", choices=("float32", "bf16"), default="float32")
-    p.add_argument("--ranks", action="store_true", help="MPI too")
-    p.add_argument("--torch-one", action="store_true", help="PyTorch with one thread too")
-    p.add_argument("--json", action="store_true")
+    p.add_argument("--parts", type=lambda s: set(s.split(",")), default={"step", "one", "peak"})
+    p.add_argument("--into", type=pathlib.Path, help="a file that keeps what was measured")
     a = p.parse_args()
     a.lathe = str(pathlib.Path(a.lathe).resolve())
+    got = collections.defaultdict(list, json.loads(a.into.read_text()) if a.into and a.into.exists() else {})
+    got["versions"] = got["versions"] or {}
     with tempfile.TemporaryDirectory() as where:
-        got = measure(a, pathlib.Path(where))
+        measure(a, pathlib.Path(where), got)
     table(a, got)
-    if a.json:
-        print(json.dumps(got))
+    if a.into:
+        a.into.write_text(json.dumps(got))
 
 
 if __name__ == "__main__":
