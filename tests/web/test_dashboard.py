@@ -234,6 +234,20 @@ class Dashboard(Base):
         b.see("Where the parameters are")
         self.assertIn(f"arch_{100000 + want}", b.url())
 
+    def test_a_click_on_the_machine_opens_what_it_shows_on_a_page_with_no_time(self):
+        """The address, which the machine writes a moment after it was wound, is due while the click is on its way."""
+        self.sign_in("#/searches/srch_1?tab=machine&at=100")
+        b = self.b
+        b.see("Removal 100 of 380")
+        b.js("""const r = document.querySelector('#scrub'); r.value = '120'; r.dispatchEvent(new Event('input'));
+                await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+                for (const end = performance.now() + 400; performance.now() < end;);
+                document.querySelector('canvas.picture').click()""")
+        b.see("Where the parameters are")
+        self.assertIn("arch_100120", b.url())
+        b.js("history.back()")
+        b.see("Removal 120 of 380")
+
     # ---- by hand
 
     def test_the_keyboard_reaches_everything_in_order(self):

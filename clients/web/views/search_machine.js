@@ -91,7 +91,12 @@ export class Machine {
         this.ratio.setAttribute("aria-valuetext", `${percent(gone)} of the parameters gone`);
         this.tell();
         clearTimeout(this.writing);
-        this.writing = setTimeout(() => this.place.set("at", this.follow ? "" : ordinal), 300);
+        this.writing = setTimeout(() => this.write(), 300);
+    }
+
+    write() {
+        clearTimeout(this.writing);
+        this.place.set("at", this.follow ? "" : this.replay.ordinal);
     }
 
     describe() {
@@ -126,11 +131,14 @@ export class Machine {
     async open() {
         try {
             const id = await this.trajectory.architectureAt(this.replay.ordinal);
+            if (this.closed) return;
+            this.write(); /* Back leads to what was opened, not to the end */
             location.hash = `#/architectures/${id}`;
         } catch (error) { notifyProblem(error); }
     }
 
     close() {
+        this.closed = true;
         this.playing = false;
         clearTimeout(this.writing);
         cancelAnimationFrame(this.frame);
