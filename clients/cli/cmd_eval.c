@@ -210,6 +210,8 @@ static int eval_get(struct context *ctx)
     return status ? command_fail(ctx) : 0;
 }
 
+static int eval_delete(struct context *ctx) { return command_delete(ctx, "evaluations"); }
+
 /* ---- the table ----------------------------------------------------------------------- */
 
 #define HOW_OPTS                                                                                   \
@@ -273,5 +275,7 @@ const struct verb eval_verbs[] = {
     { "get", "ID", "fetch its report and samples", NULL, get_opts, 1, 1, eval_get },
     { "watch", "ID", "follow one until it is over", NULL, watch_opts, 1, 1, eval_watch },
     { "cancel", "ID", "stop one", NULL, NULL, 1, 1, eval_cancel },
+    { "delete", "ID", "forget one that is over, its scores and its files", NULL, NULL, 1, 1,
+      eval_delete },
     { NULL, NULL, NULL, NULL, NULL, 0, 0, NULL },
 };

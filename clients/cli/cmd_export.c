@@ -187,6 +187,8 @@ static int export_get(struct context *ctx)
     return status ? command_fail(ctx) : 0;
 }
 
+static int export_delete(struct context *ctx) { return command_delete(ctx, "exports"); }
+
 /* ---- the table ----------------------------------------------------------------------- */
 
 static const struct opt create_opts[] = {
@@ -238,5 +240,7 @@ const struct verb export_verbs[] = {
       get_opts, 1, 1, export_get },
     { "watch", "ID", "follow one until it is over", NULL, watch_opts, 1, 1, export_watch },
     { "cancel", "ID", "stop one", NULL, NULL, 1, 1, export_cancel },
+    { "delete", "ID", "forget one that is over, and remove its files", NULL, NULL, 1, 1,
+      export_delete },
     { NULL, NULL, NULL, NULL, NULL, 0, 0, NULL },
 };

@@ -79,6 +79,10 @@ export async function post(path, body, signal, key = newKey()) {
     }));
 }
 
+export async function remove(path, signal) {
+    return read(await ask(path, { method: "DELETE", signal }));
+}
+
 /* A file to the service's disk. Returns { id, bytes, sha256 }. */
 export async function upload(file, signal) {
     return read(await ask("/v1/uploads", {

@@ -2,7 +2,7 @@
  * The pieces that pages share: headings, states, buttons for verbs, messages, dialogs.
  */
 import { h, fill } from "./dom.js";
-import { post, offers } from "./api.js";
+import { post, remove, offers } from "./api.js";
 import { saveMenu, tableRows } from "./save.js";
 import { ago, clock } from "./format.js";
 
@@ -174,14 +174,18 @@ export function clearFindings(form) {
 const VERBS = [
     { name: "pause", label: "Pause", when: (s) => ["queued", "starting", "running"].includes(s) },
     { name: "resume", label: "Resume", when: (s) => ["paused", "pausing", "failed"].includes(s) },
-    { name: "cancel", label: "Cancel", when: (s) => !OVER.has(s), ask: true },
+    { name: "cancel", label: "Cancel", when: (s) => !OVER.has(s), ask: "It cannot be taken up again." },
+    { name: "delete", label: "Delete", when: (s) => OVER.has(s), ask: "Its files and scores go with it, for good." },
 ];
 
-/* Buttons for what may be done to a resource now, of the verbs that the service has. */
+const askedBy = ({ name }, collection, id) => (name === "delete" ? ["DELETE", `/v1/${collection}/${id}`] : ["POST", `/v1/${collection}/${id}/${name}`]);
+
+/* Buttons for what may be done to a resource now, of the verbs that the service has. Then
+ * changed(what the service answered), null when the resource is gone. */
 export async function verbs(collection, item, changed) {
     const buttons = [];
     for (const verb of VERBS) {
-        if (!verb.when(item.state) || !await offers("POST", `/v1/${collection}/{id}/${verb.name}`)) continue;
+        if (!verb.when(item.state) || !await offers(...askedBy(verb, collection, "{id}"))) continue;
         buttons.push(h("button", { type: "button", class: "small quiet", "aria-label": `${verb.label} ${item.name || item.id}`,
             on: { click: (event) => act(event.currentTarget, collection, item, verb, changed) } }, verb.label));
     }
@@ -189,11 +193,11 @@ export async function verbs(collection, item, changed) {
 }
 
 async function act(button, collection, item, verb, changed) {
-    if (verb.ask && !await confirm(`Cancel ${item.name || item.id}? It cannot be taken up again.`, "Cancel it")) return;
+    if (verb.ask && !await confirm(`${verb.label} ${item.name || item.id}? ${verb.ask}`, `${verb.label} it`)) return;
+    const [method, path] = askedBy(verb, collection, encodeURIComponent(item.id));
     button.disabled = true;
     try {
-        const answer = await post(`/v1/${collection}/${encodeURIComponent(item.id)}/${verb.name}`);
-        changed(answer || item);
+        changed(await (method === "DELETE" ? remove(path) : post(path)));
     } catch (error) {
         notifyProblem(error);
     }

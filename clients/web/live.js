@@ -64,6 +64,10 @@ export function liveList({ path, prefix, signal, changed, onState, onEvent }) {
             const id = subjectOf(event);
             if (!items || typeof id !== "string" || !id.startsWith(prefix)) return;
             const item = items.find((one) => one.id === id);
+            if (event.type === "deleted") {
+                items = items.filter((one) => one !== item);
+                return void tell();
+            }
             if (!item) return void again();
             if (apply(item, event)) tell();
             if (event.type === "done" || (event.type === "state" && item.state === "succeeded")) again();
@@ -77,7 +81,8 @@ export function liveList({ path, prefix, signal, changed, onState, onEvent }) {
     return { ready: read(), again: read };
 }
 
-/* One resource: changed(item) after every event that says something new. */
+/* One resource: changed(item) after every event that says something new. When it was deleted, here
+ * or by somebody else, the page of all of its kind takes over. acted: for its buttons. */
 export function liveItem({ path, id, signal, changed, onEvent, onState }) {
     let item = null, lives = 0;
     const read = async () => {
@@ -86,10 +91,12 @@ export function liveItem({ path, id, signal, changed, onEvent, onState }) {
         return item;
     };
     const again = throttle(() => !signal.aborted && read().catch(() => {}), 500);
+    const leave = () => { if (!signal.aborted) location.hash = path.replace("/v1/", "#/"); };
     listen({
         resource: id, signal,
         onEvent: (event) => {
             if (!item) return;
+            if (event.type === "deleted") return void leave();
             if (onEvent) onEvent(event, item);
             if (apply(item, event)) changed(item);
             if (["done", "start", "state"].includes(event.type)) again();
@@ -99,5 +106,5 @@ export function liveItem({ path, id, signal, changed, onEvent, onState }) {
             if (state === "live") setTimeout(again, lives++ ? 0 : SETTLED_MS);
         },
     });
-    return { ready: read(), again: read };
+    return { ready: read(), again: read, acted: (answer) => (answer ? read() : leave()) };
 }

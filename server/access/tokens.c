@@ -3,6 +3,7 @@
 #include <string.h>
 #include "search/base/log.h"
 #include "server/access/access.h"
+#include "server/api/action.h"
 #include "server/api/ask.h"
 #include "server/api/create.h"
 #include "server/api/listing.h"
@@ -152,7 +153,7 @@ void tokens_close(struct app *app, void (*closed)(void *data), void *data)
 
 #define COLUMNS                                                                                    \
     "'tok_' || token_id as id, name, scope, created_by, created_at, expires_at, revoked_at, "      \
-    "last_used_at"
+    "last_used_at, token_version(token) as _etag"
 
 static const char *const token_scopes[] = { "read", "write", "admin", NULL };
 static struct listing list = { .columns = COLUMNS,
@@ -164,8 +165,8 @@ static const char select_token[] = "select " COLUMNS " from token where token_id
 static const char insert_token[] = "insert into token (name, scope, sha256, created_by, expires_at)"
                                    " values ($1, $2, $3, $4, now() + $5::float8 * interval '1 day')"
                                    " returning " COLUMNS ", $6::text as token";
-static const char revoke_token[] = "update token set revoked_at = coalesce(revoked_at, now()) "
-                                   "where token_id = $1 returning token_id";
+static const char revoke_token[] =
+    "select token_revoke(token_id, $2::text[]) from token where token_id = $1";
 
 static void token_list(struct request *req) { listing_send(req, &list); }
 
@@ -234,6 +235,7 @@ static void token_revoke(struct request *req)
 {
     struct ask *ask = ask_new(req, revoke_token, revoked);
     ask_id(ask, "tok", "token", request_param(req, "id"));
+    ask_text(ask, action_seen(req));
     ask_send(ask);
 }
 

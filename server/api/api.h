@@ -14,9 +14,6 @@
 extern const struct part api_part;
 
 struct router;
-struct request;
-
-void model_delete(struct request *req);
 
 void uploads_routes(struct router *router);
 void datasets_routes(struct router *router);

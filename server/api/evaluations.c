@@ -2,6 +2,7 @@
 #include "server/api/action.h"
 #include "server/api/api.h"
 #include "server/api/create.h"
+#include "server/api/deletion.h"
 #include "server/api/evaluation_tasks.h"
 #include "server/api/listing.h"
 #include "server/api/recipe.h"
@@ -219,6 +220,9 @@ static void evaluation_cancel(struct request *req) { action_send(req, &action, "
 static void evaluation_pause(struct request *req) { action_send(req, &action, "pause"); }
 static void evaluation_resume(struct request *req) { action_send(req, &action, "run"); }
 
+static const struct deletion deletion = { "eval", "evaluation", "select evaluation_delete($1, $2::text[])" };
+static void evaluation_delete(struct request *req) { deletion_send(req, &deletion); }
+
 static const struct route routes[] = {
     { .method = "POST",
       .path = "/v1/evaluations",
@@ -239,6 +243,12 @@ static const struct route routes[] = {
       .scope = SCOPE_READ,
       .operation = "getEvaluation",
       .summary = "One evaluation with its results" },
+    { .method = "DELETE",
+      .path = "/v1/evaluations/{id}",
+      .handle = evaluation_delete,
+      .scope = SCOPE_WRITE,
+      .operation = "deleteEvaluation",
+      .summary = "Forget an evaluation, its scores and its files" },
     { .method = "POST",
       .path = "/v1/evaluations/{id}/cancel",
       .handle = evaluation_cancel,

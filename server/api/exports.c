@@ -2,6 +2,7 @@
 #include "server/api/action.h"
 #include "server/api/api.h"
 #include "server/api/create.h"
+#include "server/api/deletion.h"
 #include "server/api/export_sizes.h"
 #include "server/api/listing.h"
 #include "server/api/subject.h"
@@ -250,6 +251,9 @@ static void export_cancel(struct request *req) { action_send(req, &action, "canc
 static void export_pause(struct request *req) { action_send(req, &action, "pause"); }
 static void export_resume(struct request *req) { action_send(req, &action, "run"); }
 
+static const struct deletion deletion = { "exp", "export", "select export_delete($1, $2::text[])" };
+static void export_delete(struct request *req) { deletion_send(req, &deletion); }
+
 static const struct route routes[] = {
     { .method = "POST",
       .path = "/v1/exports",
@@ -270,6 +274,12 @@ static const struct route routes[] = {
       .scope = SCOPE_READ,
       .operation = "getExport",
       .summary = "One export with its files and their proof" },
+    { .method = "DELETE",
+      .path = "/v1/exports/{id}",
+      .handle = export_delete,
+      .scope = SCOPE_WRITE,
+      .operation = "deleteExport",
+      .summary = "Forget an export and remove its files" },
     { .method = "POST",
       .path = "/v1/exports/{id}/cancel",
       .handle = export_cancel,

@@ -37,7 +37,7 @@ static struct listing jobs = {
     " (select count(*) from job j where j.worker_id = w.worker_id and is_active(j.state)) as "     \
     "busy,"                                                                                        \
     " array_to_json(w.backends) as backends, w.memory_bytes, w.gpus, w.ranks, w.launch, "          \
-    "w.draining, w.seen_at > now() - interval '1 minute'"                                          \
+    "w.draining, worker_version(w) as _etag, w.seen_at > now() - interval '1 minute'"                                          \
     " as alive, w.started_at, w.seen_at"
 
 static const char select_worker[] =
@@ -65,7 +65,7 @@ static const struct action worker_action = {
     .prefix = "wrk",
     .what = "worker",
     .select = select_worker,
-    .ask = "update worker set draining = $2 where worker_id = $1 returning worker_id",
+    .ask = "select worker_drain(worker_id, $2, $3::text[]) from worker where worker_id = $1",
 };
 
 static void job_get(struct request *req)

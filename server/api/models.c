@@ -1,5 +1,6 @@
 #include <string.h>
 #include "server/api/api.h"
+#include "server/api/deletion.h"
 #include "server/api/files.h"
 #include "server/api/listing.h"
 
@@ -128,6 +129,9 @@ static void model_get(struct request *req)
 }
 
 static void model_list(struct request *req) { listing_send(req, &models); }
+
+static const struct deletion deletion = { "mod", "model", "select model_delete($1, $2::text[])" };
+static void model_delete(struct request *req) { deletion_send(req, &deletion); }
 
 static const struct route routes[] = {
     { .method = "POST",

@@ -119,14 +119,25 @@ static bool takes_key(const struct route *route)
     return !strcmp(route->method, "POST") && !route->no_key && route->scope != SCOPE_OPEN;
 }
 
-/* What people wish of a job can depend on what they saw of it. */
+static bool ends_in(const struct route *route, const char *const *words)
+{
+    const char *last = strrchr(route->path, '/');
+    for (; *words; words++)
+        if (!strcmp(last, *words)) return true;
+    return false;
+}
+
 static bool is_wish(const struct route *route)
 {
-    static const char *const words[] = { "/cancel", "/pause", "/resume" };
-    const char *last = strrchr(route->path, '/');
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (!strcmp(last, words[i])) return true;
-    return false;
+    static const char *const words[] = { "/cancel", "/pause", "/resume", NULL };
+    return ends_in(route, words);
+}
+
+/* What people change or end can depend on what they saw of it. */
+static bool takes_match(const struct route *route)
+{
+    static const char *const words[] = { "/drain", "/undrain", NULL };
+    return is_wish(route) || ends_in(route, words) || !strcmp(route->method, "DELETE");
 }
 
 static enum status add_parameters(struct build *b, json_t *out, const struct route *route,
@@ -143,7 +154,7 @@ static enum status add_parameters(struct build *b, json_t *out, const struct rou
     if (json_object_get(op, "page"))
         add_reference(list, "PageSize"), add_reference(list, "PageToken");
     if (takes_key(route)) add_reference(list, "IdempotencyKey");
-    if (is_wish(route)) add_reference(list, "IfMatch");
+    if (takes_match(route)) add_reference(list, "IfMatch");
     return OK;
 }
 
@@ -209,7 +220,8 @@ static void add_problems(json_t *replies, const struct route *route, json_t *op)
     size_t i;
     json_t *more;
     for (i = 0; i < sizeof any / sizeof *any; i++) add_problem(replies, any[i]);
-    if (is_wish(route)) add_problem(replies, 409), add_problem(replies, 412);
+    if (is_wish(route)) add_problem(replies, 409);
+    if (takes_match(route)) add_problem(replies, 412);
     if (route->scope != SCOPE_OPEN) add_problem(replies, 401);
     if (strchr(route->path, '{')) add_problem(replies, 404);
     if (route->body != BODY_NONE) add_problem(replies, 413), add_problem(replies, 415);

@@ -3,6 +3,7 @@
 speed with and without weights, what is refused, and kill -9 in the middle."""
 import hashlib, json, random
 from lathed import Lathed, SEARCH, SHAPE, WORDS, make_dataset, skip_unless_possible
+from exports import goes
 from refusals import refused
 
 RECIPE = {"batch_size": 4, "sequence_length": 32}
@@ -230,4 +231,6 @@ if __name__ == "__main__":
         listing(lathed, run)
         scores_on_the_card(lathed, run)
         assert lathed.get("/v1/evaluations/" + done["id"]) == done, "a restart changed it"
+        goes(lathed, "evaluations", done)
+        assert lathed.ask("GET", "/v1/uploads/" + up["arc"]).status == 200, "uploads are anybody's"
     print("ok")

@@ -102,6 +102,21 @@ class Commands(unittest.TestCase):
         self.assertEqual(one.report()["n-samples"]["arc"], {"original": 9, "effective": 5})
         self.assertEqual([p.name for p in one.download(self.dir / "e")], ["results.json", "samples_arc.jsonl"])
 
+    def test_deleting(self):
+        shape = {"targets": [{"format": "shape"}]}
+        made = [self.service.post("/v1/exports", {"architecture": self.bare, **shape})["id"] for _ in range(2)]
+        for id in made:
+            self.assertEqual(self.service.wait("/v1/exports/" + id)["state"], "succeeded")
+        self.assertEqual(self.lathe("export", "delete", made[0]), "")
+        self.assertIn("there is no export", self.lathe("export", "show", made[0], code=2))
+        self.assertIn("there is no export", self.lathe("export", "delete", made[0], code=2))
+        self.python.get("exports", made[1]).delete()
+        self.assertFalse({e["id"] for e in self.python.list("exports")} & set(made))
+        one = self.python.create_evaluation(self.bare, [{"form": "latency", "prompt_tokens": 8, "repeats": 1}]).wait()
+        self.lathe("eval", "delete", one.id)
+        with self.assertRaises(lathe.ApiError):
+            one.refresh()
+
     def test_latency(self):
         size = ("--prompt-tokens", "8", "--generate-tokens", "4", "--repeats", "2")
         shown = self.lathe("eval", "latency", self.bare, *size, "--wait")
@@ -133,7 +148,7 @@ class Commands(unittest.TestCase):
             self.assertIn("lathe", self.lathe(*words, "--help"))
         def complete(*words):
             return subprocess.run([BIN / "lathe", "__complete", *words], capture_output=True, text=True, check=True).stdout.split()
-        self.assertEqual(complete("export", ""), ["create", "list", "show", "get", "watch", "cancel"])
+        self.assertEqual(complete("export", ""), ["create", "list", "show", "get", "watch", "cancel", "delete"])
         self.assertIn("--dtype", complete("export", "--"))
         self.assertIn("--repeats", complete("eval", "latency", "arch_1", "--"))
 

@@ -127,6 +127,32 @@ def comes_back_in(lathed, run, found):
         assert again["tokenizer"]["kind"] and target["parity"]["max_abs_logit_difference"] < 1e-4
 
 
+def goes(lathed, kind, made):
+    """Deleted: its row, its files on disk and what told of them; listeners hear of it, its subject stays."""
+    path, folder = f"/v1/{kind}/{made['id']}", lathed.dir / "jobs" / made["job"]
+    file = lathed.get("/v1/artifacts?resource=" + made["id"])["items"][0]
+    assert (folder / "result").is_dir()
+    assert lathed.ask("DELETE", path).status == 204
+    refused(lathed.ask("DELETE", path), 404, "missing")
+    refused(lathed.ask("GET", path), 404, "missing")
+    refused(lathed.ask("GET", f"/v1/artifacts/{file['id']}/content"), 404, "missing")
+    assert made["id"] not in [e["id"] for e in lathed.pages("/v1/" + kind)]
+    assert lathed.get("/v1/artifacts?resource=" + made["id"])["items"] == []
+    stream = lathed.events("?resource=" + made["id"], last_id=0)
+    assert "deleted" in (kind for _, kind, _ in stream)
+    stream.close()
+    deadline = time.monotonic() + 10
+    while folder.exists():
+        assert time.monotonic() < deadline, f"{folder} is still there"
+        time.sleep(0.02)
+
+
+def model_after_its_exports(lathed):
+    for made in lathed.get("/v1/exports?model=mod_1")["items"]:
+        goes(lathed, "exports", made)
+    assert lathed.ask("DELETE", "/v1/models/mod_1").status == 204
+
+
 def of_an_architecture(lathed, search):
     kept = lathed.get(f"/v1/searches/{search}/shapes?ratios=0.3")["items"][0]["architecture"]
     done = export(lathed, architecture=kept, targets=[{"format": "gguf"}, {"format": "hf_padded"}])
@@ -184,6 +210,8 @@ def what_is_refused(lathed, run):
     for wish in ("cancel", "pause", "resume"):
         refused(lathed.ask("POST", "/v1/exports/exp_999/" + wish, {}), 404, "missing")
         refused(lathed.ask("POST", "/v1/exports/exp_1/" + wish, {}), 409, "conflict", says="succeeded already")
+    stale = lathed.ask("DELETE", "/v1/exports/exp_1", headers={"If-Match": 'W/"running.1.run"'})
+    refused(stale, 412, "stale", says="succeeded now")
 
 
 def asked_otherwise(lathed, run):
@@ -191,7 +219,9 @@ def asked_otherwise(lathed, run):
     lathed.post("/v1/workers/wrk_1/drain", status=200)
     body = {"run": run, "targets": EVERY[:2]}
     path, other = ("/v1/exports/" + lathed.post("/v1/exports", body)["id"] for _ in range(2))
+    refused(lathed.ask("DELETE", other), 409, "conflict", says="cancel it first")
     assert lathed.post(other + "/cancel", status=200)["state"] == "cancelled"
+    assert lathed.ask("DELETE", other).status == 204  # it has no files, nor ever had a folder
     assert lathed.post(path + "/pause", status=200)["state"] == "paused"
     assert lathed.post(path + "/resume", status=200)["state"] == "queued"
     lathed.post("/v1/workers/wrk_1/undrain", status=200)
@@ -235,6 +265,7 @@ if __name__ == "__main__":
         what_is_refused(lathed, run)
         asked_otherwise(lathed, run)
         disturbed(lathed, run)
+        model_after_its_exports(lathed)
         again = lathed.get("/v1/exports/" + done["id"])
         assert again == done, "a restart changed it"
     print("ok")

@@ -86,18 +86,31 @@ class Walk:
                 done = self.lathed.ask("POST", f"{path}/{wish}", {}, headers={"If-Match": f'"x", {tag}'})
                 assert done.status == 200 and done.json["state"] == state, (path, wish, done.status, done.body)
         self.lathed.post(f"/v1/searches/{busy['id']}/cancel", status=200)
-        for wish in ("drain", "undrain"):
-            assert self.lathed.post("/v1/workers/wrk_1/" + wish, status=200)["draining"] == (wish == "drain")
+
+    def drain(self, wish, was):
+        """Done to what was seen; a second time it is no longer that."""
+        seen = {"If-Match": self.lathed.ask("GET", "/v1/workers/wrk_1").headers["ETag"]}
+        assert seen["If-Match"] == f'W/"{was}"', seen
+        done = self.lathed.ask("POST", "/v1/workers/wrk_1/" + wish, {}, headers=seen)
+        assert done.status == 200 and done.json["draining"] == (wish == "drain"), (wish, done.status, done.body)
+        refused(wish, self.lathed.ask("POST", "/v1/workers/wrk_1/" + wish, {}, headers=seen), 412, "stale")
 
     def deletions(self):
+        """Nobody works meanwhile: what has a job waits in the queue, where it cannot be deleted."""
+        self.drain("drain", "working")
         for name, (method, path, op) in self.ops.items():
-            if method == "DELETE":
-                made = self.create(next(n for n, (m, p, _) in self.ops.items() if m == "POST" and p == path.rsplit("/", 1)[0]))
-                if "job" in made:
-                    self.lathed.ask("POST", f"/v1/jobs/{made['job']}/cancel", {})
-                    self.lathed.wait(f"/v1/jobs/{made['job']}")
-                reply = self.lathed.ask("DELETE", self.path(name, made["id"]))
-                assert reply.status == 204, (name, reply.status, reply.body)
+            if method != "DELETE":
+                continue
+            made = self.create(next(n for n, (m, p, _) in self.ops.items() if m == "POST" and p == path.rsplit("/", 1)[0]))
+            path = self.path(name, made["id"])
+            if "job" in made:
+                assert "cancel it first" in refused(name, self.lathed.ask("DELETE", path), 409, "conflict").json["detail"], name
+                self.lathed.post(f"/v1/jobs/{made['job']}/cancel", status=200)
+            tag = self.lathed.ask("GET", path).headers["ETag"]
+            refused(name, self.lathed.ask("DELETE", path, headers={"If-Match": '"running.7.run"'}), 412, "stale")
+            reply = self.lathed.ask("DELETE", path, headers={"If-Match": tag})
+            assert reply.status == 204 and not reply.body, (name, reply.status, reply.body)
+        self.drain("undrain", "draining")
 
 
 # ---- what every operation of a kind refuses ------------------------------------------------

@@ -31,7 +31,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def reply(self, status, body, kind="application/json"):
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        data = b"" if status == 204 else body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/problem+json" if status >= 400 and kind == "application/json" else kind)
         self.send_header("Content-Length", str(len(data)))
@@ -55,6 +55,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         is_json = self.headers.get("Content-Type") == "application/json"
         self.answer("POST", json.loads(data or b"{}") if is_json else {"bytes": len(data)})
+
+    def do_DELETE(self):
+        self.answer("DELETE", {})
 
     def answer(self, method, body):
         world, url = self.server.world, urllib.parse.urlsplit(self.path)
@@ -195,6 +198,13 @@ def act(w, q, b, kind, i, verb):
     return 202, item
 
 
+def delete(w, q, b, kind, i):
+    if not getattr(w, kind).pop(i, None):
+        return problem(404, "missing", f"there is no {i}")
+    w.say(i, "deleted", id=i)
+    return 204, None
+
+
 def drain(w, q, b, i, verb):
     WORKERS[0]["draining"] = verb == "drain"
     return 200, WORKERS[0]
@@ -252,7 +262,7 @@ ROUTES = [
     ("POST", "/v1/evaluations", made("evaluations", "eval", lambda i, of, state: an_evaluation(i, of, state, 0.5))),
     ("GET", "/v1/artifacts", listing(lambda w: [])), ("GET", r"/v1/artifacts/\w+/content", lambda w, q, b: (200, b"x" * 640)),
     ("GET", r"/v1/comparisons/(\w+)/report", lambda w, q, b, i: (200, f"# {i}\n".encode())), ("GET", r"/v1/architectures/\w+/config", lambda w, q, b: (409, problem(409, "conflict", "its layers differ: take per_layer_config")[1]) if q["format"] == "hf" else (200, {"format": q["format"]})),
-    ("POST", r"/v1/workers/(\w+)/(drain|undrain)", drain),
+    ("DELETE", r"/v1/(exports|evaluations)/(\w+)", delete), ("POST", r"/v1/workers/(\w+)/(drain|undrain)", drain),
     ("POST", "/v1/uploads", lambda w, q, b: (201, {"id": "upl_1", "bytes": b.get("bytes", 0), "sha256": "0" * 64})),
     ("POST", "/v1/datasets", lambda w, q, b: (w.posted.append(b), (201, {**w.datasets[0], "id": "data_3", "name": b["name"]}))[1]),
 ]

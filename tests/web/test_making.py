@@ -97,6 +97,37 @@ class Making(Base):
         b.see("Scores side by side")
         self.assertIn("62.0\u00a0% ± 1.1", b.text("main"))
 
+    def test_what_is_over_can_be_deleted(self):
+        """From its own page, and where somebody else did it; in lists; and only after asking."""
+        b, world = self.b, self.service.world
+        kept = dict(world.exports)
+        world.exports.update({f"exp_{i}": {**kept["exp_1"], "id": f"exp_{i}", "name": f"old {i}"} for i in (7, 8, 9)})
+        try:
+            self.sign_in("#/exports/exp_7")
+            b.click_text("Delete")
+            b.click_text("Keep it")
+            self.assertIn("exp_7", world.exports)
+            b.click_text("Delete")
+            b.click_text("Delete it")
+            b.see("old 8", "tbody")
+            self.assertNotIn("old 7", b.text("main"))
+            b.click("[aria-label='Delete old 8']")
+            b.click_text("Delete it")
+            b.wait("return !document.querySelector('main').innerText.includes('old 8')", what="the list without it")
+            self.assertEqual(set(world.exports), {*kept, "exp_9"})
+            self.go("#/exports/exp_9")
+            b.see("old 9", "h1")
+            b.see("Live", "#pulse")
+            with world.lock:
+                world.exports.pop("exp_9")
+            world.say("exp_9", "deleted", id="exp_9")
+            b.wait("return location.hash.startsWith('#/exports') && !location.hash.includes('exp_9')", what="the page of all exports")
+            self.go("#/runs")
+            b.see("run_4", "tbody")
+            self.assertFalse(b.js("return [...document.querySelectorAll('.verbs button')].some((x) => x.textContent === 'Delete')"), "this service deletes no runs")
+        finally:
+            world.exports = kept
+
     def test_a_search_is_forked_with_changes(self):
         self.sign_in("#/searches/srch_1")
         b = self.b

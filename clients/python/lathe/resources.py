@@ -105,6 +105,7 @@ class Resource(dict[str, Any]):
         return self._wish("resume")
 
     def delete(self) -> None:
+        """Models, exports and evaluations that are over: with their files, for good."""
         self.service.request("DELETE", self.path)
 
     # ---- notebooks -----------------------------------------------------------------------

@@ -45,7 +45,7 @@ export async function show(page, { id, signal, pulse }) {
         if (mark === shown) return;
         shown = mark;
         fill(state, badge(now.state));
-        fill(actions, verbButtons("evaluations", now, () => live.again(), now.state === "succeeded" ? harnessButton(item, signal) : null));
+        fill(actions, verbButtons("evaluations", now, live.acted, now.state === "succeeded" ? harnessButton(item, signal) : null));
         fill(reason, now.reason || "");
         const results = now.results || [];
         fill(body, results.length ? results.map(resultPanel) : section("Results", h("p", { class: "hint" }, ["failed", "cancelled"].includes(now.state) ? "There are none." : "They appear task by task.")));

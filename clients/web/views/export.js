@@ -68,7 +68,7 @@ export async function show(page, { id, signal, pulse }) {
         if (mark === shown) return;
         shown = mark;
         fill(state, badge(now.state));
-        fill(actions, verbButtons("exports", now, () => live.again()));
+        fill(actions, verbButtons("exports", now, live.acted));
         fill(reason, now.reason || "");
         fill(body, overview(now), (now.targets || []).map(targetPanel));
     };

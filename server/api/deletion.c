@@ -1,19 +1,12 @@
+#include "server/api/deletion.h"
+
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 #include "search/base/log.h"
 #include "server/api/action.h"
-#include "server/api/api.h"
 #include "server/app.h"
-
-/*
- * DELETE /v1/models/{id}: refused while its job is not over, or when searches, exports or evaluations
- * refer to it. The row goes first; then, away from the loop, the folder with its weights. A crash in between leaves a
- * folder that nobody names.
- */
-static const char delete_model[] = "select model_delete($1, $2::text[])";
 
 struct removal {
     uv_work_t work;
@@ -30,7 +23,7 @@ static void on_thread(uv_work_t *work)
 {
     struct removal *r = (struct removal *)work;
     if (nftw(r->path, remove_one, 32, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) && !access(r->path, F_OK))
-        log_warn("models: %s could not be removed whole", r->path);
+        log_warn("deletion: %s could not be removed whole", r->path);
 }
 
 static void on_removed(uv_work_t *work, int status)
@@ -57,10 +50,10 @@ static void deleted(struct ask *ask, const PGresult *rows)
     reply_empty(ask->req, 204);
 }
 
-void model_delete(struct request *req)
+void deletion_send(struct request *req, const struct deletion *deletion)
 {
-    struct ask *ask = ask_new(req, delete_model, deleted);
-    ask_id(ask, "mod", "model", request_param(req, "id"));
+    struct ask *ask = ask_new(req, deletion->sql, deleted);
+    ask_id(ask, deletion->prefix, deletion->what, request_param(req, "id"));
     ask_text(ask, action_seen(req));
     ask_send(ask);
 }
