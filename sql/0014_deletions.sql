@@ -126,3 +126,20 @@ begin
     end if;
     update token set revoked_at = now() where token_id = p_token_id and revoked_at is null;
 end $$;
+
+-- As 0007, and a comparison that is over answers as a job does: it cannot be changed any more, but for
+-- resuming one that has failed.
+create or replace function comparison_ask_seen(p_comparison_id bigint, p_wish text, p_seen text[]) returns void
+language plpgsql as $$
+declare c comparison;
+begin
+    perform event_lock();
+    select * into c from comparison where comparison_id = p_comparison_id for update;
+    if not coalesce(c.state::text = any (p_seen) or '*' = any (p_seen), true) then
+        raise exception 'cmp_% is % now, it has changed since you looked', c.comparison_id, c.state
+            using errcode = 'LT412';
+    elsif is_over(c.state) and not (c.state = 'failed' and p_wish = 'run' or c.state = 'cancelled' and p_wish = 'cancel') then
+        raise exception 'cmp_% is % already', c.comparison_id, c.state using errcode = 'LT409';
+    end if;
+    perform comparison_ask(p_comparison_id, p_wish);
+end $$;

@@ -1,6 +1,7 @@
 #include "server/api/action.h"
 
 #include <string.h>
+#include "server/api/create.h"
 
 static void asked(struct ask *ask, const PGresult *rows)
 {
@@ -36,8 +37,20 @@ const char *action_seen(struct request *req)
     return list;
 }
 
+/* No body, or an object without members. */
+static bool takes_nothing(struct request *req)
+{
+    struct error err;
+    struct field body;
+    if (!create_body(req, &body, &err)) return false;
+    if (!field_end(&body)) return true;
+    reply_invalid(req, &err);
+    return false;
+}
+
 void action_send(struct request *req, const struct action *action, const char *wish)
 {
+    if (!takes_nothing(req)) return;
     struct ask *ask = ask_new(req, action->ask, asked);
     struct action *copy = request_new(req, struct action);
     *copy = *action;

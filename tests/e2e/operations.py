@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Every operation of /v1/openapi.json once as its example says, then once for each error that every
 operation of its kind documents. What comes back is held against the document by lathed.py."""
-import http.client, json, re, socket, time
+import http.client, json, re, socket, subprocess, threading, time
 from contract import jsonschema
-from lathed import Lathed, skip_unless_possible, text
+from lathed import Lathed, Reply, skip_unless_possible, text
 
 FIRST = ["createUpload", "createDataset", "createModel", "createSearch", "createArchitecture", "createRun", "createComparison"]
 QUERY = {"getArchitectureConfig": "?format=per_layer_config", "getStability": "?against=srch_2&ratio=0.2"}
@@ -85,7 +85,18 @@ class Walk:
                 assert stale.status == 412 and stale.json["code"] == "stale", (path, wish, stale.status, stale.body)
                 done = self.lathed.ask("POST", f"{path}/{wish}", {}, headers={"If-Match": f'"x", {tag}'})
                 assert done.status == 200 and done.json["state"] == state, (path, wish, done.status, done.body)
+                late = "pause" if wish == "cancel" else None
+                if late and self.lathed.contract.find("POST", f"{path}/{late}")[1]:
+                    refused(path, self.lathed.ask("POST", f"{path}/{late}", {}), 409, "conflict")
+                    refused(path, self.lathed.ask("POST", f"{path}/resume", {}), 409, "conflict")
         self.lathed.post(f"/v1/searches/{busy['id']}/cancel", status=200)
+
+    def too_late(self):
+        """What has ended well cannot be cancelled any more."""
+        for kind in sorted({collection(p) for _, p, _ in self.ops.values() if p.endswith("/cancel")}):
+            path = f"/v1/{kind}/{self.id[kind]}"
+            assert self.lathed.wait(path)["state"] == "succeeded", path
+            refused(path, self.lathed.ask("POST", path + "/cancel", {}), 409, "conflict")
 
     def drain(self, wish, was):
         """Done to what was seen; a second time it is no longer that."""
@@ -148,21 +159,36 @@ def doors(lathed, walk, readonly):
             refused(name, lathed.ask(method, path, token=readonly), 403, "scope")
 
 
+def unsaid(lathed, name, path):
+    """A file of no stated length, and not in chunks."""
+    connection = http.client.HTTPConnection(lathed.host, lathed.port, timeout=10)
+    connection.putrequest("POST", path)
+    for key, value in (("Authorization", "Bearer " + lathed.token), ("Content-Type", "application/octet-stream")):
+        connection.putheader(key, value)
+    connection.endheaders()
+    reply = connection.getresponse()
+    reply = Reply(reply.status, reply.headers, reply.read())
+    connection.close()
+    lathed.contract.check("POST", path, reply)
+    refused(name, reply, 411, "length")
+
+
 def bodies(lathed, walk):
     big = b'{"name": "' + b"x" * 1_200_000 + b'"}'
     for name, (method, path, op) in walk.ops.items():
         path, content = walk.path(name), op.get("requestBody", {}).get("content", {})
         if not content and op.get("x-scope"):
             refused(name, lathed.ask(method, path, {"a": 1}), 400, "body")
+        if "application/octet-stream" in content:
+            unsaid(lathed, name, path)
         if "application/json" not in content:
             continue
         json_type = {"Content-Type": "application/json"}
         refused(name, lathed.ask(method, path, raw=b"{}", headers={"Content-Type": "text/plain"}), 415, "type")
         refused(name, lathed.ask(method, path, raw=big, headers=json_type), 413, "limit")
-        if op["requestBody"]["required"]:
-            refused(name, lathed.ask(method, path, raw=b'{"a": ', headers=json_type), 400, "input")
-            odd = refused(name, lathed.ask(method, path, {"colour": "red"}), 422, "input")
-            assert odd.json["errors"][0]["pointer"], (name, odd.json)
+        refused(name, lathed.ask(method, path, raw=b'{"a": ', headers=json_type), 400, "input")
+        odd = refused(name, lathed.ask(method, path, {"colour": "red"}), 422, "input")
+        assert odd.json["errors"][0]["pointer"], (name, odd.json)
 
 
 def queries(lathed, walk):
@@ -192,8 +218,41 @@ def keys(lathed, walk):
     key = {"Idempotency-Key": "operations-1"}
     first, again = (lathed.ask("POST", "/v1/architectures", body, headers=key) for _ in range(2))
     assert (first.status, first.body) == (again.status, again.body) and again.headers["Idempotency-Replayed"] == "true"
-    refused("key", lathed.ask("POST", "/v1/architectures", {**body, "name": "another"}, headers=key), 422, "idempotency")
     refused("key", lathed.ask("POST", "/v1/architectures", body, headers={"Idempotency-Key": "x" * 300}), 400, "idempotency")
+    for name, (method, path, op) in walk.ops.items():
+        if any("IdempotencyKey" in p.get("$ref", "") for p in op["parameters"]):
+            json_body = "application/json" in op["requestBody"]["content"]
+            dry = "?dry_run=true" if any(p.get("name") == "dry_run" for p in op["parameters"]) else ""
+            bodies = [{"body": {"name": n}} for n in "ab"] if json_body else [{"raw": b"a"}, {"raw": b"b"}]
+            path, key = walk.path(name) + dry, {"Idempotency-Key": name}
+            assert lathed.ask(method, path, headers=key, **bodies[0]).status in (200, 201, 422), name
+            refused(name, lathed.ask(method, path, headers=key, **bodies[1]), 422, "idempotency")
+
+
+def two_at_once(lathed, walk):
+    """While the first request with a key is worked on, another with the same key is told to wait."""
+    body = walk.ops["createDataset"][2]["requestBody"]["content"]["application/json"]["example"]
+    with subprocess.Popen(["psql", "-qXAt", "-h", lathed.dir / "pg" / "run", "-U", "lathe", "postgres"], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True) as psql:
+        def ask(question, answer):
+            deadline = time.monotonic() + 20
+            while True:
+                psql.stdin.write(question + ";\n")
+                psql.stdin.flush()
+                if psql.stdout.readline().strip() == answer:
+                    return
+                assert time.monotonic() < deadline, question
+        ask("begin; select 'held' from event_lock()", "held")
+        made, key = [], {"Idempotency-Key": "at once"}
+        first = threading.Thread(target=lambda: made.append(lathed.ask("POST", "/v1/datasets", body, headers=key)))
+        first.start()
+        ask("select count(*) from idempotency_key where key = 'at once'", "1")
+        waits = refused("two at once", lathed.ask("POST", "/v1/datasets", body, headers=key), 409, "idempotency")
+        assert waits.headers["Retry-After"], waits.headers
+        psql.stdin.write("commit;\n")
+        psql.stdin.close()
+        first.join()
+    assert made[0].status == 201 and lathed.ask("POST", "/v1/datasets", body, headers=key).body == made[0].body
 
 
 def read_reply(file):
@@ -239,6 +298,7 @@ if __name__ == "__main__":
         walk.examples()
         walk.reads()
         walk.wishes()
+        walk.too_late()
         walk.deletions()
         covered(walk)
         readonly = lathed.post("/v1/tokens", {"name": "reader", "scope": "read"})["token"]
@@ -246,6 +306,7 @@ if __name__ == "__main__":
         bodies(lathed, walk)
         queries(lathed, walk)
         keys(lathed, walk)
+        two_at_once(lathed, walk)
         large(lathed)
         rates(lathed, walk)
     print("ok")
