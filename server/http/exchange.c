@@ -18,6 +18,7 @@ struct exchange *exchange_new(struct http *http, struct conn *conn, struct MHD_C
     struct exchange *x = calloc(1, sizeof *x);
     if (!x) abort();
     x->http = http;
+    http->n_exchanges++;
     x->conn = conn;
     x->mhd = mhd;
     x->started_at = uv_hrtime();
@@ -31,6 +32,7 @@ struct exchange *exchange_new(struct http *http, struct conn *conn, struct MHD_C
 
 void exchange_settle(struct exchange *x)
 {
+    struct http *http = x->http;
     if (x->mhd || x->req.pending || x->stream) return;
     if (x->response) MHD_destroy_response(x->response);
     if (x->writer) upload_writer_free(x->writer);
@@ -38,6 +40,8 @@ void exchange_settle(struct exchange *x)
     buf_release(&x->body);
     arena_release(&x->req.arena);
     free(x);
+    http->n_exchanges--;
+    http_settle(http);
 }
 
 static void log_end(const struct exchange *x, bool complete)

@@ -26,7 +26,9 @@
  * (http_kick), which happens in a uv_prepare before the loop sleeps.
  *
  * An exchange dies in exchange_settle only: when libmicrohttpd has let go of it
- * (mhd == NULL), nothing holds the request, and no upload is being synced.
+ * (mhd == NULL), nothing holds the request, and no upload is being synced. That may be after
+ * http_close: queries of those who left are answered when the pools close. So struct http goes
+ * with the last of its handles and exchanges.
  */
 struct conn {
     struct list link;
@@ -50,6 +52,7 @@ struct http {
     struct list conns;
     struct list streams;
     int n_streams, n_conns, peak_conns; /* the most since memory was last given back */
+    int n_exchanges; /* each keeps this struct; so do handles that are open */
     struct metrics metrics;
     char boot[9]; /* of request ids */
     uint64_t n_requests;
@@ -96,6 +99,7 @@ static inline struct exchange *exchange_of(struct request *req)
 }
 
 /* ---- http.c ---- */
+void http_settle(struct http *http); /* frees it when nobody needs it any more */
 void http_kick(struct http *http);
 void http_wake(struct exchange *x); /* resumes a suspended connection */
 

@@ -350,13 +350,20 @@ void http_drain(struct http *http, unsigned limit_ms, void (*drained)(void *data
     uv_timer_start(&http->sweep, on_drain, 20, 20);
 }
 
+void http_settle(struct http *http)
+{
+    if (http->closing && !http->n_closing && !http->n_exchanges) free(http);
+}
+
 static void on_handle_closed(uv_handle_t *handle)
 {
     struct http *http = handle->data;
     if (--http->n_closing) return;
     metrics_release(&http->metrics);
+    http->n_exchanges++; /* we ourselves */
     http->closed(http->closed_data);
-    free(http);
+    http->n_exchanges--;
+    http_settle(http);
 }
 
 /* libmicrohttpd must not be stopped while connections are suspended. */
@@ -375,12 +382,12 @@ static void abort_exchanges(struct http *http)
 void http_close(struct http *http, void (*closed)(void *data), void *data)
 {
     http->closing = true;
+    http->n_closing = 4;
     http->closed = closed;
     http->closed_data = data;
     abort_exchanges(http);
     uv_poll_stop(&http->poll);
     MHD_stop_daemon(http->daemon);
-    http->n_closing = 4;
     uv_close((uv_handle_t *)&http->poll, on_handle_closed);
     uv_close((uv_handle_t *)&http->timer, on_handle_closed);
     uv_close((uv_handle_t *)&http->sweep, on_handle_closed);

@@ -54,12 +54,13 @@ const char *http_gate_header(struct request *req, const char *name)
 
 void **http_gate_data(struct request *req) { return &exchange_of(req)->gate_data; }
 
-/* True when the reply may go out now. */
+/* True when the reply may go out now. When the service has stopped listening there is nobody to wait
+ * for, and pools may be gone that the gate would use. */
 static bool ask_gate(struct exchange *x, int status, const char *type, const char *bytes,
                      size_t len)
 {
     const struct http_gate *gate = x->http->options.gate;
-    if (!x->passed || !gate || !gate->leave || x->req.replied) return true;
+    if (!x->passed || !gate || !gate->leave || x->req.replied || x->http->closing) return true;
     return gate->leave(&x->req, status, type, bytes, len);
 }
 

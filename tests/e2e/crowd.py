@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Many clients and bad ones: listeners hear every event, idle connections cost little and are still served, who
-reads a byte a second keeps nobody waiting, a full disk is said and survived.
+reads a byte a second keeps nobody waiting, a full disk is said and survived, and a service that stops waits
+for PostgreSQL no longer than it said.
 
     crowd.py [--listeners N] [--idle N] [--slow N] [--seconds N]"""
 import argparse, os, pathlib, re, resource, select, shutil, socket, subprocess, sys, tempfile, threading, time
@@ -105,6 +106,34 @@ def slow_readers(lathed, n, seconds):
         s.close()
 
 
+def stopped_while_they_wait():
+    """The answers of those who left, and of those who did not, come when the service has stopped listening."""
+    with Lathed("--drain", "1", "--role", "api") as lathed:
+        psql = ["psql", "-XAtq", "-h", lathed.dir / "pg/run", "-U", "lathe", "postgres", "-c"]
+        with subprocess.Popen([*psql, "begin; lock table architecture, search; select pg_sleep(600)"], stderr=subprocess.DEVNULL) as holder:
+            body = '{"shape": {"hidden_size": 8, "head_dim": 4, "vocab_size": 9, "layers": [{"q_heads": 2, "ffn": 8}]}}'
+            post = head(lathed, "/v1/architectures").replace("GET", "POST") + f"Idempotency-Key: k\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+            everyone, n = [], 0
+            deadline = time.monotonic() + 20 * PATIENCE
+            locked = "select count(*) from pg_locks where relation = 'search'::regclass and mode = 'AccessExclusiveLock' and granted"
+            waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+            while n < 3:
+                assert time.monotonic() < deadline, f"{n} of 3 requests wait for the lock"
+                asked = subprocess.run([*psql, waits if everyone else locked], capture_output=True, text=True, check=True)
+                n = int(asked.stdout)
+                if n and not everyone:
+                    everyone = [connect(lathed, head(lathed, "/v1/searches") + "\r\n"), connect(lathed, post), connect(lathed, post.replace(" k", " k2"))]
+            for s in everyone[1:]:
+                s.close()
+            began = time.monotonic()
+            assert lathed.stop() == 0, lathed.tail()
+            took = time.monotonic() - began
+            everyone[0].close()
+            holder.wait(10)
+        print(f"three wait for a lock, two of them left: stopped after {took:.1f} s", flush=True)
+        assert took < 10 * PATIENCE
+
+
 def full_disk():
     """On a small file system of its own: uploads and creations are refused in words, then all goes on."""
     if os.getuid() != 0:
@@ -162,6 +191,7 @@ def main():
         listeners(lathed, o.listeners)
         idle(lathed, o.idle)
         slow_readers(lathed, o.slow, o.seconds)
+    stopped_while_they_wait()
     full_disk()
     print("ok")
 
