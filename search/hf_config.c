@@ -33,6 +33,17 @@ static void check_supported(struct field *f)
         field_fail(f, "partial_rotary_factor", "is below 1, which is not supported");
 }
 
+/* Shapes of OpenELM come in elsewhere (openelm_config.h). */
+static void refuse_openelm(struct field *f)
+{
+    const char *type = json_string_value(field_json(f, "model_type"));
+    if (type && !strcmp(type, "openelm"))
+        field_fail(
+            f, "model_type",
+            "is openelm, whose attention normalises every head's queries and keys, which our "
+            "layers do not: its weights cannot be read; its shape can, as an architecture");
+}
+
 /* ---- rotary settings --------------------------------------------------------------- */
 
 static void read_llama3(struct rope_scaling *out, struct field *f)
@@ -122,6 +133,7 @@ static void read_head_dim(struct shape *shape, struct field *f)
 static int read_family(struct shape *shape, struct field *f)
 {
     struct field lathe;
+    refuse_openelm(f);
     int type = field_choice(f, "model_type", model_types), family = type == QWEN2;
     shape->qkv_bias = type == LATHE ? field_bool_or(f, "attention_bias", false) : type == QWEN2;
     if (type != LATHE)

@@ -6,130 +6,15 @@ the key (exit status 2), in bounded time and memory; nothing crashes.
 
 What fuzzing found is here too, in the form in which a user could meet it."""
 import json, os, pathlib, re, resource, shutil, struct, subprocess, sys, tempfile
+from hostile_models import *
 
 BIN = pathlib.Path(os.environ.get("LATHE_BIN_DIR", "build/dev/bin")) / "lathe-train"
-HIDDEN, HEAD, VOCAB, LAYERS, FFN = 16, 4, 260, 2, 24
 SECONDS, MEBIBYTES = 60, 1500  # with sanitizers, on a busy machine
 CASES = []
 
 
 def case(name, want, make):
     CASES.append((name, want, make))
-
-
-# ---- sound models, to be spoilt --------------------------------------------------------------------------------------------
-
-def config(**more):
-    return {"model_type": "llama", "hidden_size": HIDDEN, "head_dim": HEAD, "vocab_size": VOCAB, "num_hidden_layers": LAYERS, "num_attention_heads": 4,
-            "num_key_value_heads": 2, "intermediate_size": FFN, "tie_word_embeddings": True, "rope_theta": 10000.0, "rms_norm_eps": 1e-5} | more
-
-
-def shapes():
-    out = {"model.embed_tokens.weight": [VOCAB, HIDDEN], "model.norm.weight": [HIDDEN]}
-    for l in range(LAYERS):
-        p = f"model.layers.{l}."
-        out |= {p + "self_attn.q_proj.weight": [16, HIDDEN], p + "self_attn.k_proj.weight": [8, HIDDEN], p + "self_attn.v_proj.weight": [8, HIDDEN],
-                p + "self_attn.o_proj.weight": [HIDDEN, 16], p + "mlp.gate_proj.weight": [FFN, HIDDEN], p + "mlp.up_proj.weight": [FFN, HIDDEN],
-                p + "mlp.down_proj.weight": [HIDDEN, FFN], p + "input_layernorm.weight": [HIDDEN], p + "post_attention_layernorm.weight": [HIDDEN]}
-    return out
-
-
-def size(dims):
-    n = 1
-    for d in dims:
-        n *= d
-    return n
-
-
-def header():
-    out, at = {}, 0
-    for name, dims in shapes().items():
-        out[name] = {"dtype": "F32", "shape": dims, "data_offsets": [at, at + 4 * size(dims)]}
-        at += 4 * size(dims)
-    return out, at
-
-
-def safetensors(head, data, length=None):
-    text = head if isinstance(head, bytes) else json.dumps(head).encode()
-    text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text) if length is None else length) + text + data
-
-
-def folder(dir, tensors=None, settings=None, tokenizer=None):
-    head, n = header()
-    put = lambda name, what: (dir / name).write_bytes(what if isinstance(what, bytes) else json.dumps(what).encode())
-    put("config.json", config() if settings is None else settings)
-    put("model.safetensors", safetensors(head, bytes(n)) if tensors is None else tensors)
-    put("tokenizer.json", byte_tokenizer() if tokenizer is None else tokenizer)
-    return dir
-
-
-def byte_tokenizer(**more):
-    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    letters = {b: chr(b) for b in plain} | {b: chr(0x100 + i) for i, b in enumerate(b for b in range(256) if b not in plain)}
-    model = {"type": "BPE", "vocab": {letters[b]: b for b in range(256)}, "merges": []}
-    return {"version": "1.0", "added_tokens": [], "normalizer": None, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True},
-            "post_processor": None, "decoder": {"type": "ByteLevel"}, "model": model | more.pop("model", {})} | more
-
-
-def text(s):
-    s = s.encode() if isinstance(s, str) else s
-    return struct.pack("<Q", len(s)) + s
-
-
-U32, I32, F32, STRING, ARRAY = 4, 5, 6, 8, 9
-
-
-def key(name, kind, value):
-    if kind == ARRAY:
-        item, values = value
-        body = struct.pack("<IQ", item, len(values)) + b"".join(text(v) if item == STRING else struct.pack("<i", v) for v in values)
-    else:
-        body = text(value) if kind == STRING else struct.pack({U32: "<I", I32: "<i", F32: "<f"}[kind], value)
-    return text(name) + struct.pack("<I", kind) + body
-
-
-def gguf_keys(**more):
-    arch = more.pop("arch", "llama")
-    keys = {"general.architecture": (STRING, arch), f"{arch}.block_count": (U32, LAYERS), f"{arch}.context_length": (U32, 64), f"{arch}.embedding_length": (U32, HIDDEN),
-            f"{arch}.feed_forward_length": (U32, FFN), f"{arch}.attention.head_count": (U32, 4), f"{arch}.attention.head_count_kv": (U32, 2),
-            f"{arch}.attention.key_length": (U32, HEAD), f"{arch}.attention.value_length": (U32, HEAD), f"{arch}.rope.dimension_count": (U32, HEAD),
-            f"{arch}.attention.layer_norm_rms_epsilon": (F32, 1e-5), f"{arch}.vocab_size": (U32, VOCAB)}
-    for name, value in more.items():
-        full = name.replace("__", ".") if "__" in name else f"{arch}.{name}"
-        keys[full] = value
-    return {k: v for k, v in keys.items() if v is not None}
-
-
-def gguf_tensors():
-    out = {"token_embd.weight": [HIDDEN, VOCAB], "output_norm.weight": [HIDDEN]}
-    for l in range(LAYERS):
-        out |= {f"blk.{l}.{n}.weight": d for n, d in (("attn_norm", [HIDDEN]), ("attn_q", [HIDDEN, 16]), ("attn_k", [HIDDEN, 8]), ("attn_v", [HIDDEN, 8]),
-                ("attn_output", [16, HIDDEN]), ("ffn_norm", [HIDDEN]), ("ffn_gate", [HIDDEN, FFN]), ("ffn_up", [HIDDEN, FFN]), ("ffn_down", [FFN, HIDDEN]))}
-    return out
-
-
-def gguf(keys=None, tensors=None, version=3, n_tensors=None, n_keys=None, spoil=lambda name, info: info, extra=b"", cut=0, raw_keys=b"", more_keys=0):
-    keys, tensors = gguf_keys() if keys is None else keys, gguf_tensors() if tensors is None else tensors
-    infos, at = b"", 0
-    for name, dims in tensors.items():
-        name_, dims_, kind, offset = spoil(name, (name, dims, 0, at))
-        infos += text(name_) + struct.pack("<I", len(dims_)) + b"".join(struct.pack("<Q", d & (2**64 - 1)) for d in dims_) + struct.pack("<IQ", kind, offset & (2**64 - 1))
-        at += (4 * size(dims) + 31) // 32 * 32
-    out = b"GGUF" + struct.pack("<IQQ", version, len(tensors) if n_tensors is None else n_tensors, len(keys) + more_keys if n_keys is None else n_keys)
-    out += b"".join(key(k, *v) for k, v in keys.items()) + raw_keys + infos + extra
-    out += bytes(-len(out) % 32) + bytes(at)
-    return out[:len(out) - cut] if cut else out
-
-
-def one(tensor, **change):
-    """Spoils one tensor's entry."""
-    def spoil(n, info):
-        if n != tensor:
-            return info
-        was = dict(zip(("name", "dims", "kind", "offset"), info))
-        return tuple((was | change).values())
-    return spoil
 
 
 # ---- safetensors -----------------------------------------------------------------------------------------------------------
@@ -187,6 +72,15 @@ st("missing", Q, lambda h, d: safetensors({("x" if k == Q else k): v for k, v in
 st("other_shape", Q, entry(shape=[HIDDEN // 2, 32]))
 st("norms_of_q", "q_norm", lambda h, d: safetensors(h | {Q.replace("q_proj", "q_norm"): {"dtype": "F32", "shape": [4], "data_offsets": [len(d), len(d) + 16]}}, d + bytes(16)))
 st("metadata_number", "metadata", lambda h, d: safetensors({"__metadata__": {"format": 3}} | h, d))
+st("name_empty", "name|not part|tensor", lambda h, d: safetensors(h | {"": {"dtype": "F32", "shape": [1], "data_offsets": [len(d), len(d) + 4]}}, d + bytes(4)))
+st("name_1_MB", "not part|name", lambda h, d: safetensors(h | {"n" * (1 << 20): {"dtype": "F32", "shape": [1], "data_offsets": [len(d), len(d) + 4]}}, d + bytes(4)))
+st("header_with_more_behind", "header|model.safetensors", lambda h, d: safetensors(first(h) + b"}{", d))
+st("header_with_nul", "header|model.safetensors", lambda h, d: safetensors(first(h).replace(b"q_proj", b"q\0proj", 1), d))
+st("header_0", "header|model.safetensors", lambda h, d: safetensors(b"", d, 0))
+st("shape_of_words", Q, entry(shape=["16", "16"]))
+st("shape_true", Q, entry(shape=[True, 256]))
+st("three_offsets", "offset", entry(data_offsets=[0, 4, 8]))
+st("member_unknown", Q, entry(stride=[1, 2]))
 st("a_hundred_thousand", "tensors|header", lambda h, d: safetensors({f"t{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(100000)}, b""))
 st("header_20_MB", "header", lambda h, d: safetensors(first(h) + b" " * (20 << 20), d))
 
@@ -208,6 +102,19 @@ for k, v in (("hidden_size", 0), ("hidden_size", -1), ("hidden_size", 10**18), (
              ("hidden_act", "gelu"), ("quantization_config", {"bits": 4}), ("head_dim", 3), ("head_dim", 10**9), ("rms_norm_eps", -1), ("rms_norm_eps", "x"), ("rope_theta", 0),
              ("rope_theta", -5), ("rope_scaling", {"rope_type": "yarn", "factor": 4}), ("mlp_bias", True), ("attention_bias", True), ("use_sliding_window", True)):
     cf(f"{k}_{json.dumps(v)}", "kv_heads" if v == 3 and k.startswith("num") else k, config(**{k: v}))
+cf("openelm", "model_type.* openelm.*normalises.*weights cannot be read", {"model_type": "openelm", "model_dim": 16, "head_dim": 4, "num_query_heads": [4, 4]})
+cf("nan", "config.json", b'{"model_type": "llama", "rms_norm_eps": NaN}')
+cf("huge_number", "config.json|hidden_size", b'{"model_type": "llama", "hidden_size": ' + b"9" * 4000 + b"}")
+cf("huge_exponent", "config.json|rms_norm_eps", b'{"model_type": "llama", "rms_norm_eps": 1e99999}')
+cf("nul_in_key", "config.json", b'{"model_type": "llama", "hidden\\u0000size": 16}')
+cf("lone_surrogate", "config.json", b'{"model_type": "\\ud800"}')
+cf("byte_order_mark", "config.json", b"\xef\xbb\xbf{}")
+cf("more_behind", "config.json", json.dumps(config()).encode() + b"{}")
+for k, v in (("hidden_size", True), ("hidden_size", None), ("tie_word_embeddings", "yes"), ("rope_scaling", []), ("rope_scaling", {"rope_type": "llama3"}), ("rope_parameters", 3),
+             ("model_type", None), ("model_type", "qwen3"), ("num_hidden_layers", [2]), ("vocab_size", 0)):
+    cf(f"{k}_{json.dumps(v)}", "rope|factor" if "rope" in k else k, config(**{k: v}))
+cf("layer_minus_1", "per_layer_config", config(per_layer_config={"-1": {"intermediate_size": 8}}))
+cf("layer_number", "per_layer_config", config(per_layer_config={"0": 8}))
 cf("layer_99", "per_layer_config", config(per_layer_config={"99": {"intermediate_size": 8}}))
 cf("layer_word", "per_layer_config", config(per_layer_config={"first": {"intermediate_size": 8}}))
 cf("layer_zero_heads", "num_attention_heads", config(per_layer_config={"1": {"num_attention_heads": 0}}))
@@ -305,6 +212,19 @@ gg("epsilon_nan", "eps", keys=gguf_keys(**{"attention.layer_norm_rms_epsilon": (
 gg("tensor_missing", "blk.1.attn_q|q_proj", tensors={k: v for k, v in gguf_tensors().items() if k != "blk.1.attn_q.weight"})
 gg("other_shape", "attn_q|q_proj", spoil=one("blk.1.attn_q.weight", dims=[8, 32]))
 gg("experts", "ffn_gate_exps", tensors=gguf_tensors() | {"blk.0.ffn_gate_exps.weight": [HIDDEN, FFN]})
+gg("openelm", "openelm", keys=gguf_keys(arch="openelm"))
+gg("fused_qkv", "attn_qkv", tensors=gguf_tensors() | {"blk.0.attn_qkv.weight": [HIDDEN, 32]})
+gg("norms_of_q", "attn_q_norm", tensors=gguf_tensors() | {"blk.0.attn_q_norm.weight": [HEAD]})
+gg("no_tensors", "token_embd|embed_tokens", tensors={})
+gg("tensor_name_empty", "name|tensor", spoil=one("output_norm.weight", name=""))
+gg("tensor_name_1_MB", "name|tensor", spoil=one("output_norm.weight", name="n" * (1 << 20)))
+gg("tensor_name_nul", "name|tensor", spoil=one("output_norm.weight", name="output\0norm"))
+gg("strings_cut_off", "a.b|string|end", raw_keys=text("a.b") + struct.pack("<IIQ", ARRAY, STRING, 1000) + text("x"), more_keys=1)
+gg("strings_2_40_long", "a.b|string|end", raw_keys=text("a.b") + struct.pack("<IIQQ", ARRAY, STRING, 1, 2**40), more_keys=1)
+gg("embedding_word", "embedding_length", keys=gguf_keys(embedding_length=(STRING, "16")))
+gg("embedding_fraction", "embedding_length", keys=gguf_keys(embedding_length=(F32, 16.5)))
+gg("ffn_negative", "feed_forward_length", keys=gguf_keys(feed_forward_length=(I32, -24)))
+gg("epsilon_infinite", "eps", keys=gguf_keys(**{"attention.layer_norm_rms_epsilon": (F32, float("inf"))}))
 gg("truncated_data", "end|file|tensor", cut=5000)
 gg("truncated_info", "end|tensor", gguf()[:1200])
 gg("truncated_keys", "end|key", gguf()[:120])
@@ -339,6 +259,31 @@ tk("pre_tokenizer_unknown", "pre_tokenizer", byte_tokenizer(pre_tokenizer={"type
 tk("pre_tokenizer_in_itself", "pre_tokenizer|nest|deep|depth", json.dumps(byte_tokenizer(pre_tokenizer=0)).replace('"pre_tokenizer": 0', '"pre_tokenizer": ' + '{"type":"Sequence","pretokenizers":[' * 2000 + "]}" * 2000).encode())
 tk("normalizer_unknown", "normalizer", byte_tokenizer(normalizer={"type": "BertNormalizer"}))
 tk("larger_than_the_model", "vocabulary|tokens", byte_tokenizer(added_tokens=[{"id": 256 + i, "content": f"<{i}>", "special": True} for i in range(50)]))
+
+tk("unigram_unknown_outside", "unk_id", byte_tokenizer(pre_tokenizer=None, model={"type": "Unigram", "unk_id": 1, "vocab": [["a", -1.0]]}))
+tk("unigram_twins", "same text", byte_tokenizer(pre_tokenizer=None, model={"type": "Unigram", "unk_id": 0, "vocab": [["a", -1.0], ["a", -2.0]]}))
+tk("unigram_score", "vocab", byte_tokenizer(pre_tokenizer=None, model={"type": "Unigram", "unk_id": 0, "vocab": [["a", 1e300]]}))
+
+
+def sp(name, want, model):
+    case("tokenizer/sentencepiece_" + name, want, lambda d: (folder(d), (d / "tokenizer.json").unlink(), (d / "tokenizer.model").write_bytes(model), d)[3])
+
+
+def piece(word, score=0.0, kind=1):
+    body = b"\x0a" + bytes([len(word)]) + word + b"\x15" + struct.pack("<f", score) + b"\x18" + bytes([kind])
+    return b"\x0a" + bytes([len(body)]) + body
+
+
+PLAIN = b"\x12\x02\x18\x01\x1a\x06\x18\x01\x20\x00\x28\x01"  # unigram; a prefix, spaces kept and escaped
+sp("empty", "tokenizer", b"")
+sp("cut", "cut off|sentencepiece|tokenizer", (piece(b"a") + PLAIN)[:-1])
+sp("endless_number", "cut off|sentencepiece|tokenizer", piece(b"a") + b"\x18" + b"\xff" * 40)
+sp("length_2_60", "cut off|sentencepiece|tokenizer", piece(b"a") + b"\x0a" + b"\xff" * 8 + b"\x0f")
+sp("no_pieces", "not JSON|vocabulary", PLAIN)
+sp("twins", "same text", piece(b"a") + piece(b"a", -1.0) + PLAIN)
+sp("no_number", "number", piece(b"a", float("nan")) + PLAIN)
+sp("unused", "unused", piece(b"a") + piece(b"b", -1.0, 5) + PLAIN)
+sp("words", "type", piece(b"a") + b"\x12\x02\x18\x03")
 
 # ---- the trial -----------------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ static const char meta[] = "\xe2\x96\x81"; /* U+2581, sentencepiece's space */
 
 void bpe_init(struct bpe *bpe)
 {
-    *bpe = (struct bpe){ .unknown = -1, .bos = -1, .eos = -1 };
+    *bpe = (struct bpe){ .unknown = -1, .bos = -1, .eos = -1, .byte_fallback = true };
     bpe_vocab_init(&bpe->vocab);
     buf_init(&bpe->spoken, BPE_MAX_TEXT_BYTES);
 }
@@ -52,6 +52,7 @@ enum status bpe_add_rule(struct bpe *bpe, const char *left, size_t n_left, const
 static int id_of_byte(const struct bpe *bpe, int byte)
 {
     char text[8];
+    if (bpe->alphabet == BPE_RUNES && !bpe->byte_fallback) return -1;
     if (bpe->alphabet == BPE_RUNES) {
         snprintf(text, sizeof text, "<0x%02X>", (unsigned)byte);
         return bpe_vocab_find(&bpe->vocab, text, 6);

@@ -40,11 +40,12 @@ struct bpe {
     struct bpe_norm norm;
     struct bpe_split split;
     struct bpe_added added;
-    bool ignore_merges;   /* a word that is a token is that token, whatever the rules say */
-    bool fuse_unknown;    /* neighbouring unknown characters are one unknown token */
-    bool strip_space;     /* decoding drops one space at the start */
-    int unknown;          /* its id, or -1: unknown symbols vanish */
-    int bos, eos;         /* what the post-processor adds in front and behind, or -1 */
+    bool ignore_merges; /* a word that is a token is that token, whatever the rules say */
+    bool byte_fallback; /* BPE_RUNES: what is no token is told byte by byte; true from the start */
+    bool fuse_unknown;  /* neighbouring unknown characters are one unknown token */
+    bool strip_space;   /* decoding drops one space at the start */
+    int unknown;        /* its id, or -1: unknown symbols vanish */
+    int bos, eos;       /* what the post-processor adds in front and behind, or -1 */
     int32_t byte_id[256]; /* BPE_BYTES: of a byte; BPE_RUNES: of <0xXX>; or -1 */
     struct buf spoken;    /* what each id says, one after the other */
     uint32_t *spoken_at;  /* vocab.n + 1 offsets into it */

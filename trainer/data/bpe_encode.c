@@ -84,15 +84,28 @@ static int whole(struct bpe_encoder *e, const char *word, size_t len)
     return bpe_vocab_find(&e->bpe->vocab, e->mapped.bytes, e->mapped.len);
 }
 
+/* The token that starts at a node, or -1: what is unknown, said or not. */
+static int token_at(const struct bpe *bpe, const struct bpe_node *node, size_t at)
+{
+    int id = node[node[at].next].id;
+    return id == bpe->unknown ? -1 : id;
+}
+
+/* Neighbouring unknown characters are one: a token after all, or bytes, or the unknown token. */
 static void likeliest(struct bpe_encoder *e, const char *word, size_t len)
 {
+    const struct bpe *bpe = e->bpe;
     const struct bpe_node *node =
-        bpe_unigram_run(&e->bpe->unigram, &e->bpe->vocab, &e->lattice, word, len);
-    bool known = true;
-    for (size_t at = 0; at < len; at = node[at].next) {
-        int id = node[node[at].next].id;
-        if (id >= 0) ids_put(&e->word, id);
-        known = id >= 0 || put_bytes(e, word + at, node[at].next - at, !known);
+        bpe_unigram_run(&bpe->unigram, &bpe->vocab, &e->lattice, word, len);
+    for (size_t at = 0, end; at < len; at = end) {
+        int id = token_at(bpe, node, at);
+        end = node[at].next;
+        while (id < 0 && end < len && token_at(bpe, node, end) < 0) end = node[end].next;
+        if (id < 0) id = bpe_vocab_find(&bpe->vocab, word + at, end - at);
+        if (id >= 0)
+            ids_put(&e->word, id);
+        else
+            put_bytes(e, word + at, end - at, false);
     }
 }
 

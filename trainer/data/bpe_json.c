@@ -70,12 +70,7 @@ static void refuse_affix(struct field *model, const char *key)
     if (text && *text) field_fail(model, key, "is not supported (it is '%.20s')", text);
 }
 
-static bool names_byte(const char *text)
-{
-    return strlen(text) == 6 && !strncmp(text, "<0x", 3) && text[5] == '>';
-}
-
-static void read_scored(struct field *vocab, int id, struct bpe *bpe, bool bytes)
+static void read_scored(struct field *vocab, int id, struct bpe *bpe)
 {
     json_t *pair = json_array_get(vocab->json, (size_t)id);
     const char *text = json_string_value(json_array_get(pair, 0));
@@ -84,9 +79,11 @@ static void read_scored(struct field *vocab, int id, struct bpe *bpe, bool bytes
         fail(vocab->err, E_INPUT, "vocab: entry %d is not [\"text\", score]", id);
         return;
     }
+    int twin = bpe_vocab_find(&bpe->vocab, text, strlen(text));
+    if (twin >= 0)
+        fail(vocab->err, E_INPUT, "vocab: entries %d and %d have the same text", twin, id);
     if (!*text || bpe_vocab_add(&bpe->vocab, id, text, strlen(text), vocab->err)) return;
-    if (id != bpe->unknown && !(bytes && names_byte(text)))
-        bpe_unigram_set(&bpe->unigram, id, (float)json_number_value(score));
+    bpe_unigram_set(&bpe->unigram, id, json_number_value(score));
 }
 
 static void read_unigram(struct field *model, struct bpe *bpe, bool byte_level)
@@ -94,13 +91,14 @@ static void read_unigram(struct field *model, struct bpe *bpe, bool byte_level)
     struct field vocab;
     if (byte_level)
         field_fail(model, "type", "is Unigram behind ByteLevel, which is not supported");
-    bool bytes = field_bool_or(model, "byte_fallback", false);
+    bpe->byte_fallback = field_bool_or(model, "byte_fallback", false);
     bpe->alphabet = BPE_RUNES;
     bpe->fuse_unknown = true;
     bpe->unknown = (int)field_int_or(model, "unk_id", 0, BPE_MAX_TOKENS - 1, -1);
     size_t n = field_array(model, "vocab", BPE_MAX_TOKENS, &vocab);
-    for (int id = 0; id < (int)n && !model->err->status; id++) read_scored(&vocab, id, bpe, bytes);
+    for (int id = 0; id < (int)n && !model->err->status; id++) read_scored(&vocab, id, bpe);
     if (!bpe->unigram.score) field_fail(model, "vocab", "has no scored text");
+    if (bpe->unknown >= (int)n) field_fail(model, "unk_id", "is not in the vocabulary");
 }
 
 static void read_model(struct field *root, struct bpe *bpe, bool byte_level)

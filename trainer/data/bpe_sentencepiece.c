@@ -85,13 +85,13 @@ struct reading {
     size_t n, room;
     int id; /* of the next piece */
     uint64_t model_type;
+    int unused; /* a piece that may not be made, or -1 */
     bool prefix, removes_spaces, escapes, has_rules;
     struct error *err;
 };
 
 static void put_scored(struct reading *r, float score)
 {
-    bpe_unigram_set(&r->bpe->unigram, r->id, score); /* dropped again when it is none */
     if (r->n == r->room) {
         r->room = r->room ? r->room * 2 : 4096;
         r->list = realloc(r->list, r->room * sizeof *r->list);
@@ -103,9 +103,14 @@ static void put_scored(struct reading *r, float score)
 static enum status add_piece(struct reading *r, const char *text, size_t len, float score,
                              uint64_t type)
 {
+    int twin = bpe_vocab_find(&r->bpe->vocab, text, len);
     if (memchr(text, 0, len)) return fail(r->err, E_INPUT, "piece %d has a NUL inside", r->id);
+    if (twin >= 0) return fail(r->err, E_INPUT, "pieces %d and %d have the same text", twin, r->id);
     TRY(bpe_vocab_add(&r->bpe->vocab, r->id, text, len, r->err));
+    bpe_unigram_set(&r->bpe->unigram, r->id, score); /* dropped again when it is none */
     if (type == NORMAL) put_scored(r, score);
+    if (type == UNUSED) r->unused = r->id;
+    if (type == BYTE) r->bpe->byte_fallback = true;
     if (type == UNKNOWN) r->bpe->unknown = r->id;
     if (type == CONTROL && len == 3 && !memcmp(text, "<s>", 3)) r->bpe->bos = r->id;
     if (type == CONTROL || type == USER_DEFINED)
@@ -160,6 +165,10 @@ static enum status check(const struct reading *r)
                     "the sentencepiece model is of type %" PRIu64
                     "; unigram (1) and BPE (2) can be read",
                     r->model_type);
+    if (r->model_type == 1 && r->unused >= 0)
+        return fail(r->err, E_INPUT,
+                    "piece %d of the unigram model is unused, which a tokenizer.json cannot say",
+                    r->unused);
     if (r->has_rules || r->removes_spaces || !r->escapes)
         return fail(r->err, E_INPUT, "the sentencepiece model %s, which is not supported",
                     r->has_rules        ? "normalises text by rules of its own"
@@ -195,10 +204,12 @@ enum status bpe_sentencepiece_parse(struct bpe *bpe, const void *bytes, size_t l
                          .prefix = true,
                          .removes_spaces = true,
                          .escapes = true,
+                         .unused = -1,
                          .err = err };
     const unsigned char *start = bytes;
     bpe_init(bpe);
     bpe->fuse_unknown = true;
+    bpe->byte_fallback = false;
     if (read_all(&r, (struct message){ start, start + len })) bpe_release(bpe);
     free(r.list);
     return err->status;

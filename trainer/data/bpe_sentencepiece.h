@@ -14,10 +14,13 @@
  *     3 normalizer             { 1 name, 2 rules, 3 dummy prefix, 4 removal of extra spaces,
  *                                5 spaces as U+2581 }
  *
- * Text behind a user-defined or control token gets a dummy prefix of its own, as conversions to
- * tokenizer.json have it; sentencepiece has one at the start of the text alone.
+ * What becomes of it is what conversions to tokenizer.json have: text behind a user-defined or
+ * control token gets a dummy prefix of its own (sentencepiece has one at the start of the text
+ * alone), and a text that spells <s>, or in a unigram model <unk> or <0x41>, is that token
+ * (sentencepiece cuts it as any other).
  *
- * Models that normalise (nmt_nfkc and the like) and models that remove spaces are E_INPUT. The
+ * Models that normalise (nmt_nfkc and the like), models that remove spaces, unigram models with
+ * unused pieces and pieces of the same text are E_INPUT. The
  * library itself is not used: it is C++ alone, and its format is the table above.
  */
 enum { BPE_SENTENCEPIECE_MAX_FILE = 64 << 20 };

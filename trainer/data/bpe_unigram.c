@@ -7,7 +7,7 @@
 
 enum { UNKNOWN_PENALTY = 10 };
 
-void bpe_unigram_set(struct bpe_unigram *u, int id, float score)
+void bpe_unigram_set(struct bpe_unigram *u, int id, double score)
 {
     if (id >= u->n) {
         int n = id + 1 > 2 * u->n ? id + 1 : 2 * u->n;
@@ -20,7 +20,7 @@ void bpe_unigram_set(struct bpe_unigram *u, int id, float score)
 
 void bpe_unigram_finish(struct bpe_unigram *u, const struct bpe_vocab *vocab)
 {
-    u->least = 0;
+    u->least = INFINITY;
     for (int id = 0; id < u->n && id < vocab->n; id++) {
         size_t len;
         bpe_vocab_text(vocab, id, &len);
@@ -55,7 +55,7 @@ static struct bpe_node *nodes_for(struct bpe_lattice *lattice, size_t len)
     return lattice->node;
 }
 
-static void offer(struct bpe_node *end, float best, size_t from, int id)
+static void offer(struct bpe_node *end, double best, size_t from, int id)
 {
     if (!isnan(end->best) && !(best > end->best)) return;
     end->best = best;

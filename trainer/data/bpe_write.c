@@ -293,7 +293,7 @@ static void put_vocab(struct emit *e, const struct bpe *bpe)
     emit_end(e);
 }
 
-/* By position; what is never made from text has a score all the same. */
+/* By position; holes have a score all the same. */
 static void put_unigram(struct emit *e, const struct bpe *bpe)
 {
     const struct bpe_unigram *u = &bpe->unigram;
@@ -303,14 +303,14 @@ static void put_unigram(struct emit *e, const struct bpe *bpe)
         emit_null(e);
     else
         emit_int(e, bpe->unknown);
-    emit_kv_bool(e, "byte_fallback", bpe->byte_id[0] >= 0);
+    emit_kv_bool(e, "byte_fallback", bpe->byte_fallback);
     emit_key(e, "vocab");
     emit_begin(e, '[');
     for (int id = 0; id < bpe->vocab.n; id++) {
         bool scored = id < u->n && !isnan(u->score[id]);
         emit_begin(e, '[');
         put_text(e, bpe, (uint64_t)id);
-        emit_double(e, scored ? (double)u->score[id] : 0);
+        emit_double(e, scored ? u->score[id] : 0);
         emit_end(e);
     }
     emit_end(e);
@@ -335,7 +335,7 @@ static void put_model(struct emit *e, const struct bpe *bpe)
     emit_kv_string(e, "continuing_subword_prefix", NULL);
     emit_kv_string(e, "end_of_word_suffix", NULL);
     emit_kv_bool(e, "fuse_unk", bpe->fuse_unknown);
-    emit_kv_bool(e, "byte_fallback", bpe->alphabet == BPE_RUNES);
+    emit_kv_bool(e, "byte_fallback", bpe->alphabet == BPE_RUNES && bpe->byte_fallback);
     emit_kv_bool(e, "ignore_merges", bpe->ignore_merges);
     put_vocab(e, bpe);
     put_merges(e, bpe);

@@ -9,7 +9,7 @@
 
 int32_t *ids_reserve(struct ids *ids, size_t n)
 {
-    if (n > ids->capacity - ids->n) {
+    if (!ids->id || n > ids->capacity - ids->n) { /* never NULL, also for nothing */
         if (n > SIZE_MAX / 16 - ids->n) abort();
         size_t capacity = ids->capacity ? ids->capacity : 256;
         while (capacity < ids->n + n) capacity *= 2;
