@@ -72,7 +72,8 @@ struct projection {
     struct view out, weight, bias, base;
 };
 
-/* A parameter tensor as the optimizer sees it: (rows, cols) with ld at `at` in all four blocks.
+/* A parameter tensor as the optimizer sees it: (rows, cols) with ld at `at` in all four blocks
+ * (struct adamw's moments_at apart).
  * For saliency, element (r, c) belongs to sum `row_sum + r / row_span` and to sum
  * `col_sum + c / col_span`; a negative row_sum or col_sum means to none on that side. */
 struct param {
@@ -95,6 +96,7 @@ struct adamw {
     struct block *weights, *grads, *m, *v;
     const struct param *param;
     int n_params;
+    size_t moments_at; /* m and v start there: element i has its moments at i - moments_at */
     double lr, beta1, beta2, epsilon, weight_decay, clip_norm;
     struct block *squares; /* of BLOCK_SUMS: what sum_squares left there */
     int squares_at;
@@ -265,6 +267,9 @@ struct backend {
      * far; share_finish waits for (or, on a device, lines up behind) all that were started. */
     void (*share_begin)(struct backend *be, struct block *grads, size_t at, size_t n);
     void (*share_finish)(struct backend *be);
+    /* Elements edge[i]..edge[i + 1] of the weights become those of rank i, of n, everywhere; behind
+     * what was called so far and before what is called next. */
+    void (*spread)(struct backend *be, struct block *weights, const size_t *edge, int n);
 
     void *state; /* the backend's own */
 };

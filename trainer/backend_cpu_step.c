@@ -71,6 +71,11 @@ static struct view view_of(struct block *block, const struct param *p)
     return (struct view){ block, p->at, p->rows, p->cols, p->ld };
 }
 
+static struct view moments_of(const struct adamw *a, struct block *block, const struct param *p)
+{
+    return (struct view){ block, p->at - a->moments_at, p->rows, p->cols, p->ld };
+}
+
 static double sum_squares_row(const float *g, int n)
 {
     float sum = 0;
@@ -176,7 +181,7 @@ static void adamw_rows(const struct adamw *a, const struct param *p, struct cpu_
 {
     struct factors f = factors_of(a, p->decay);
     struct view w = view_of(a->weights, p), g = view_of(a->grads, p);
-    struct view m = view_of(a->m, p), v = view_of(a->v, p);
+    struct view m = moments_of(a, a->m, p), v = moments_of(a, a->v, p);
     for (int r = rows.from; r < rows.to; r++) {
         if (!sums) {
             adamw_row(host_row(w, r), host_row(g, r), host_row(m, r), host_row(v, r), p->cols, &f);

@@ -184,7 +184,16 @@ static void host_share_begin(struct backend *be, struct block *grads, size_t at,
 static void host_share_finish(struct backend *be)
 {
     (void)be;
-    if (ranks_size() > 1) ranks_sum_finish();
+    ranks_finish();
+}
+
+static void host_spread(struct backend *be, struct block *weights, const size_t *edge, int n)
+{
+    (void)be;
+    weights->stale = true;
+    for (int i = 0; i < n; i++)
+        ranks_spread_begin((float *)weights->bytes + edge[i], edge[i + 1] - edge[i], i);
+    ranks_finish();
 }
 
 static void host_sum(struct backend *be, struct block *sums, int at, struct view x, bool add)
@@ -220,6 +229,7 @@ void host_memory_functions(struct backend *be)
     be->finish = host_finish;
     be->share_begin = host_share_begin;
     be->share_finish = host_share_finish;
+    be->spread = host_spread;
     for (int use = 0; use < BLOCK_USES; use++) be->element_bytes[use] = sizeof(float);
     be->element_bytes[BLOCK_SUMS] = sizeof(double);
 }

@@ -36,6 +36,11 @@ static struct view view_of(struct block *block, const struct param *p)
     return (struct view){ block, p->at, p->rows, p->cols, p->ld };
 }
 
+static struct view moments_of(const struct adamw *a, struct block *block, const struct param *p)
+{
+    return (struct view){ block, p->at - a->moments_at, p->rows, p->cols, p->ld };
+}
+
 static void sum_squares(struct backend *be, struct block *sums, int at, struct block *grads,
                         const struct param *param, int n_params, double times, bool add)
 {
@@ -62,8 +67,8 @@ static void adamw_element(const struct adamw *a, double scale, float *w, float g
 static void adamw_param(const struct adamw *a, double scale, const struct param *p)
 {
     for (int r = 0; r < p->rows; r++) {
-        float *w = host_row(view_of(a->weights, p), r), *m = host_row(view_of(a->m, p), r);
-        float *v = host_row(view_of(a->v, p), r);
+        float *w = host_row(view_of(a->weights, p), r);
+        float *m = host_row(moments_of(a, a->m, p), r), *v = host_row(moments_of(a, a->v, p), r);
         const float *g = host_row(view_of(a->grads, p), r);
         for (int c = 0; c < p->cols; c++) {
             double saliency = fabs((double)w[c] * g[c]);

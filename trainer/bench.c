@@ -79,7 +79,8 @@ static double *room(int n)
 
 static enum status open_all(struct bench *b, struct error *err)
 {
-    struct model_options options = { b->batch, b->seq, true, b->recompute };
+    struct model_options options = { .batch_size = b->batch, .sequence_length = b->seq,
+                                     .train = true, .recompute = b->recompute };
     struct rng rng;
     TRY(read_shape(b, err));
     TRY(backend_open(&b->be, b->backend, b->threads, err));

@@ -56,13 +56,19 @@ enum status checkpoint_save(const struct checkpoint *cp, struct model *model, co
                             const struct checkpoint_keep *keep, char path[PATH_ROOM],
                             struct error *err);
 
+/* Where the ranks share the moments (model.h) rank 0 asks for those it lacks while it saves: the
+ * others attend until it dismisses them, which it does however the saving went. */
+enum status checkpoint_attend(struct model *model, struct error *err);
+void checkpoint_dismiss(void);
+
 /* The newest complete checkpoint below `dir`, all but its tensors. *found is false when there is
  * none. One whose files do not have the size and SHA-256 of its manifest is passed over with a
  * warning. Leftovers of a crash are removed. */
 enum status checkpoint_load(struct checkpoint *out, bool *found, const char *dir,
                             struct error *err);
 
-/* Its tensors, into a model of that capacity and shape. */
+/* Its tensors, into a model of that capacity and shape; of the moments those that are kept here.
+ * Checkpoints do not tell who had which. */
 enum status checkpoint_read_model(const struct checkpoint *cp, struct model *model,
                                   struct error *err);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include "trainer/formats/safetensors.h"
 #include "trainer/lora.h"
+#include "trainer/ranks.h"
 
 enum { NAME = 80 };
 
@@ -12,7 +13,8 @@ enum { NAME = 80 };
 struct kept {
     char name[NAME];
     int dims;
-    struct view view;
+    struct view view; /* without a block where another rank has it */
+    int owner;        /* that rank */
 };
 
 struct keeping {
@@ -22,13 +24,14 @@ struct keeping {
     float *room; /* for the largest */
 };
 
-static void keep(struct keeping *k, const char *prefix, const struct slot *slot, int dims,
-                 struct view view)
+static struct kept *keep(struct keeping *k, const char *prefix, const struct slot *slot, int dims,
+                         struct view view)
 {
     struct kept *kept = &k->kept[k->n++];
     snprintf(kept->name, NAME, "%s%s", prefix, slot->name);
     kept->dims = dims;
     kept->view = view;
+    return kept;
 }
 
 static void keep_slots(struct keeping *k, const struct model *model, const char *prefix,
@@ -36,7 +39,9 @@ static void keep_slots(struct keeping *k, const struct model *model, const char 
 {
     for (int i = 0; i < model->layout.n_slots; i++) {
         const struct slot *slot = &model->layout.slot[i];
-        keep(k, prefix, slot, slot->dims, model_view(model, which, slot));
+        struct view view = { NULL, 0, slot->rows, slot->cols, slot->ld };
+        if (model_keeps(model, which, slot)) view = model_view(model, which, slot);
+        keep(k, prefix, slot, slot->dims, view)->owner = model_owner(model, slot);
     }
 }
 
@@ -81,6 +86,32 @@ static void keeping_close(struct keeping *k)
 
 /* ---- writing ------------------------------------------------------------------------- */
 
+/* Into `room`, from here or from its owner. */
+static void fetch(struct keeping *k, int i)
+{
+    const struct kept *kept = &k->kept[i];
+    bool here = kept->view.block != NULL;
+    if (here) k->be->download(k->be, k->room, kept->view);
+    if (!here || !ranks_is_root())
+        ranks_hand_over(k->room, (size_t)kept->view.rows * (size_t)kept->view.cols, kept->owner);
+}
+
+enum status checkpoint_attend(struct model *model, struct error *err)
+{
+    struct keeping k;
+    int i = -1;
+    if (!keeping_open(&k, model, err))
+        for (ranks_broadcast(&i, sizeof i); i >= 0; ranks_broadcast(&i, sizeof i)) fetch(&k, i);
+    keeping_close(&k);
+    return err->status;
+}
+
+void checkpoint_dismiss(void)
+{
+    int none = -1;
+    ranks_broadcast(&none, sizeof none);
+}
+
 struct source {
     const struct checkpoint *cp;
     struct keeping *keeping;
@@ -93,7 +124,8 @@ static const void *tensor_bytes(void *user, const struct tensor *t)
     if (!strcmp(t->name, "scores")) return s->cp->scores;
     int i = 0;
     while (strcmp(k->kept[i].name, t->name)) i++;
-    k->be->download(k->be, k->room, k->kept[i].view);
+    if (!k->kept[i].view.block) ranks_broadcast(&i, sizeof i); /* the others attend */
+    fetch(k, i);
     return k->room;
 }
 
@@ -142,6 +174,7 @@ static enum status open_tensors(struct safetensors **st, const struct checkpoint
 static enum status read_kept(struct safetensors *st, struct keeping *k, const struct kept *kept,
                              struct error *err)
 {
+    if (!kept->view.block) return OK;
     const struct tensor *t = safetensors_need(st, kept->name, err);
     if (!t) return err->status;
     TRY(tensor_expect(t, kept->dims == 2 ? kept->view.rows : 0, kept->view.cols, err));

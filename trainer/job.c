@@ -111,6 +111,9 @@ static void read_lora(struct lora_options *lora, struct field *recipe)
 static void check_lora(const struct job *job, struct field *root)
 {
     if (!job->recipe.lora.rank) return;
+    if (job->recipe.shard_moments)
+        field_fail(root, "recipe", "shard_moments does not go together with lora, whose moments "
+                                   "are few; leave it out");
     if (job->kind == JOB_SEARCH)
         field_fail(
             root, "recipe",
@@ -139,6 +142,7 @@ static void read_recipe(struct recipe *r, struct field *job)
     r->optim.epsilon = field_double_or(&f, "epsilon", 1e-30, 1, 1e-8);
     r->optim.clip_norm = field_double_or(&f, "clip_norm", 0, 1e9, 1);
     r->recompute = field_bool_or(&f, "recompute", false);
+    r->shard_moments = field_bool_or(&f, "shard_moments", false);
     r->z_loss = field_double_or(&f, "z_loss", 0, 10, 0);
     read_lora(&r->lora, &f);
     field_end(&f);
@@ -385,6 +389,9 @@ static char *identity_of(const json_t *json)
     json_object_del(json_object_get(copy, "model"), "path");
     json_object_del(json_object_get(copy, "model"), "name");
     json_object_del(json_object_get(copy, "teacher"), "path");
+    json_t *recipe = json_object_get(copy, "recipe");
+    if (!json_object_del(recipe, "shard_moments") && !json_object_size(recipe))
+        json_object_del(copy, "recipe");
     json_object_del(json_object_get(copy, "data"), "path");
     char *text = json_dumps(copy, JSON_COMPACT | JSON_SORT_KEYS);
     json_decref(copy);

@@ -35,6 +35,9 @@
  *                 "decay_fraction": 0.2, "min_lr_ratio": 0, "weight_decay": 0.1,
  *                 "beta1": 0.9, "beta2": 0.95, "epsilon": 1e-8, "clip_norm": 1.0,
  *                 "recompute": false,
+ *                 "shard_moments": false,    of several processes (ranks.h) each keeps AdamW's
+ *                                    moments of its own share of the weights only. Checkpoints are
+ *                                    the same, and a job may go on with or without; not with lora
                  "z_loss": 0,        times log^2 of the softmax's sum, added to every loss (1e-4
                                      in PaLM); not together with a teacher
                  "lora": {"rank": 8, "alpha": 16, "targets": ["q", "down", ...]}},
@@ -98,7 +101,7 @@ struct recipe {
     struct lr_schedule lr; /* total_steps is set by whoever knows them */
     struct optim_options optim;
     struct lora_options lora;
-    bool recompute;
+    bool recompute, shard_moments;
     double z_loss;
 };
 

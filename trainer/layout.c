@@ -192,6 +192,20 @@ size_t layout_layer_at(const struct layout *layout, int l)
     return (end ? layout_slot(layout, SLOT_FINAL_NORM, -1) : layout_slot(layout, first, l))->offset;
 }
 
+static size_t distance(size_t a, size_t b) { return a > b ? a - b : b - a; }
+
+/* The start of a slot that does not move, or the end, nearest to i n-ths of the whole. */
+size_t layout_edge(const struct layout *layout, int i, int n)
+{
+    size_t end = layout->n_floats, wanted = i == n ? end : end / (size_t)n * (size_t)i, best = end;
+    for (int s = layout->n_slots - 1; s >= 0; s--) {
+        const struct slot *slot = &layout->slot[s];
+        if (s && follows(slot - 1, slot)) continue;
+        if (distance(slot->home, wanted) < distance(best, wanted)) best = slot->home;
+    }
+    return best;
+}
+
 const struct slot *layout_find(const struct layout *layout, const char *name)
 {
     for (int i = 0; i < layout->n_slots; i++)

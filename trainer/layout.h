@@ -88,6 +88,10 @@ const struct slot *layout_slot(const struct layout *layout, enum slot_kind kind,
 /* Where the slots of layer l start; those of a layer lie together. n_layers: where they end. */
 size_t layout_layer_at(const struct layout *layout, int l);
 
+/* Cuts the blocks into n runs of about equal numbers of elements at the capacity: run i goes from
+ * layout_edge(i) to layout_edge(i + 1) and may be empty. No slot ever moves from one into another. */
+size_t layout_edge(const struct layout *layout, int i, int n);
+
 /* By Hugging Face name; NULL when there is none. */
 const struct slot *layout_find(const struct layout *layout, const char *name);
 

@@ -36,6 +36,22 @@ static struct activations_sizes place(struct model *model, const struct shape *s
                              model->options.sequence_length, keep_of(model));
 }
 
+/* The run of moments that is here, and how long it is. */
+static size_t own_moments(const struct model *model)
+{
+    int i = model->options.moments.i;
+    return model->edge[i + 1] - model->edge[i];
+}
+
+static void cut_moments(struct model *model)
+{
+    struct portion *p = &model->options.moments;
+    if (p->n < 1) *p = (struct portion){ 0, 1 };
+    model->edge = calloc((size_t)p->n + 1, sizeof *model->edge);
+    if (!model->edge) abort();
+    for (int i = 0; i <= p->n; i++) model->edge[i] = layout_edge(&model->layout, i, p->n);
+}
+
 static void count_bytes(struct model *model, struct activations_sizes sizes)
 {
     const int *element = model->be->element_bytes;
@@ -44,7 +60,7 @@ static void count_bytes(struct model *model, struct activations_sizes sizes)
     struct model_bytes *b = &model->bytes;
     b->weights = n * (size_t)element[BLOCK_WEIGHTS];
     b->grads = train ? n * (size_t)element[BLOCK_GRADS] : 0;
-    b->moments = train ? 2 * n * (size_t)element[BLOCK_MOMENTS] : 0;
+    b->moments = train ? 2 * own_moments(model) * (size_t)element[BLOCK_MOMENTS] : 0;
     b->activations = sizes.activations * (size_t)element[BLOCK_ACTIVATIONS] +
                      sizes.floats * (size_t)element[BLOCK_FLOATS] +
                      sizes.ids * (size_t)element[BLOCK_IDS];
@@ -61,6 +77,7 @@ static enum status prepare(struct model *model, struct backend *be, const struct
     TRY(layout_init(&model->layout, capacity, be->multiple, err));
     model->be = be;
     model->options = *options;
+    cut_moments(model);
     model->keeps_outputs = be->keeps_outputs;
     model->param = calloc((size_t)model->layout.n_slots, sizeof *model->param);
     model->at = calloc(1, sizeof *model->at);
@@ -79,7 +96,9 @@ static enum status allocate(struct model *model, struct activations_sizes sizes,
     struct activations_blocks none = { 0 };
     struct backend *be = model->be;
     for (int i = 0; i < (model->options.train == MODEL_TRAIN ? MODEL_BLOCKS : 1); i++)
-        TRY(be->alloc(be, use[i], model->layout.n_floats, &model->block[i], err));
+        TRY(be->alloc(be, use[i],
+                      use[i] == BLOCK_MOMENTS ? own_moments(model) : model->layout.n_floats,
+                      &model->block[i], err));
     if (be->alloc(be, BLOCK_ACTIVATIONS, sizes.activations, &model->activations, err)) {
         if (!model->keeps_outputs || !model->options.train || model->options.recompute)
             return err->status;
@@ -166,6 +185,7 @@ void model_close(struct model *model)
     if (model->at) free(model->at->layer);
     free(model->at);
     free(model->param);
+    free(model->edge);
     layout_release(&model->layout);
     free(model);
 }
@@ -190,7 +210,27 @@ enum status model_set_shape(struct model *model, const struct shape *current, st
 
 struct view model_view(const struct model *model, enum model_block which, const struct slot *slot)
 {
-    return (struct view){ model->block[which], slot->offset, slot->rows, slot->cols, slot->ld };
+    return (struct view){ model->block[which], slot->offset - model_block_at(model, which),
+                          slot->rows, slot->cols, slot->ld };
+}
+
+size_t model_block_at(const struct model *model, enum model_block which)
+{
+    return which == MODEL_M || which == MODEL_V ? model->edge[model->options.moments.i] : 0;
+}
+
+int model_owner(const struct model *model, const struct slot *slot)
+{
+    int i = 0;
+    while (slot->home >= model->edge[i + 1]) i++;
+    return i;
+}
+
+bool model_keeps(const struct model *model, enum model_block which, const struct slot *slot)
+{
+    if (which == MODEL_WEIGHTS) return true;
+    if (model->options.train != MODEL_TRAIN) return false;
+    return which == MODEL_GRADS || model_owner(model, slot) == model->options.moments.i;
 }
 
 void model_read(struct model *model, enum model_block which, const struct slot *slot, float *to)
@@ -210,8 +250,9 @@ void model_init(struct model *model, uint64_t seed)
         const struct slot *slot = &model->layout.slot[i];
         float *values = calloc((size_t)slot->rows * (size_t)slot->cols, sizeof *values);
         if (!values) abort();
-        for (int which = MODEL_M; model->options.train == MODEL_TRAIN && which <= MODEL_V; which++)
-            model_write(model, (enum model_block)which, slot, values);
+        for (int which = MODEL_M; which <= MODEL_V; which++)
+            if (model_keeps(model, (enum model_block)which, slot))
+                model_write(model, (enum model_block)which, slot, values);
         init_slot(&model->layout, slot, seed, values);
         model_write(model, MODEL_WEIGHTS, slot, values);
         free(values);

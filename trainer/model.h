@@ -34,6 +34,11 @@ struct model_options {
     enum model_use train;
     bool recompute; /* keep only each layer's input and compute the rest twice: about a third more
                        work for a fraction of the activations. Same bits either way. */
+    struct portion {
+        int i, n;
+    } moments; /* only the i-th of n runs (layout_edge) has its moments here, the others have them
+                  with the other ranks (ZeRO's P_os, Rajbhandari et al., arXiv 1910.02054, 5.1);
+                  n is 0 or 1: all of them */
 };
 
 struct model_bytes {
@@ -57,6 +62,7 @@ struct model {
     struct model_options options;
     struct layout layout;
     struct block *block[MODEL_BLOCKS];
+    size_t *edge; /* of the runs of moments.n: one number more than there are */
     struct block *activations, *floats, *ids;
     struct model_bytes bytes;
     bool keeps_outputs; /* as the backend likes, and memory allows */
@@ -101,8 +107,20 @@ void model_read(struct model *model, enum model_block which, const struct slot *
 void model_write(struct model *model, enum model_block which, const struct slot *slot,
                  const float *from);
 
-/* The view of a slot in one of the blocks. */
+/* The view of a slot in one of the blocks, which must keep it. */
 struct view model_view(const struct model *model, enum model_block which, const struct slot *slot);
+
+/* Are a slot's numbers in one of the blocks here? Moments may be with another rank: with the i-th
+ * as model_owner says, 0 when each rank has all. */
+bool model_keeps(const struct model *model, enum model_block which, const struct slot *slot);
+int model_owner(const struct model *model, const struct slot *slot);
+static inline bool model_shares_moments(const struct model *model)
+{
+    return model->options.moments.n > 1;
+}
+
+/* Where a block starts, in elements of the layout: not at 0 only when it is part of the moments. */
+size_t model_block_at(const struct model *model, enum model_block which);
 
 /* Token ids and, per position, the id to predict (negative: none), both (batch, time), row-major.
  * Every id must lie in 0..vocab_size-1 and every target below vocab_size (the caller checks its

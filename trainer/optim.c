@@ -23,19 +23,34 @@ double lr_at(const struct lr_schedule *s, int64_t step)
     return s->peak * (s->min_ratio + (1 - s->min_ratio) * left);
 }
 
+/* The slots that have their moments here follow one another: *n from the returned one on. */
+static int own_slots(const struct model *model, int *n)
+{
+    int first = 0, end;
+    const struct layout *layout = &model->layout;
+    while (first < layout->n_slots && !model_keeps(model, MODEL_M, &layout->slot[first])) first++;
+    for (end = first; end < layout->n_slots;) {
+        if (!model_keeps(model, MODEL_M, &layout->slot[end])) break;
+        end++;
+    }
+    *n = end - first;
+    return first;
+}
+
 void optim_begin(struct model *model, const struct optim_options *options, double lr, int64_t step,
                  struct saliency *saliency)
 {
     struct backend *be = model->be;
-    int n = model->layout.n_slots;
-    be->sum_squares(be, model->totals, MODEL_SQUARES, model->block[MODEL_GRADS], model->param, n, 1,
-                    false);
+    int n, first = own_slots(model, &n);
+    be->sum_squares(be, model->totals, MODEL_SQUARES, model->block[MODEL_GRADS], model->param,
+                    model->layout.n_slots, 1, false);
     struct adamw adamw = { .weights = model->block[MODEL_WEIGHTS],
                            .grads = model->block[MODEL_GRADS],
                            .m = model->block[MODEL_M],
                            .v = model->block[MODEL_V],
-                           .param = saliency ? saliency_params(saliency) : model->param,
+                           .param = (saliency ? saliency_params(saliency) : model->param) + first,
                            .n_params = n,
+                           .moments_at = model_block_at(model, MODEL_M),
                            .lr = lr,
                            .beta1 = options->beta1,
                            .beta2 = options->beta2,
@@ -47,7 +62,9 @@ void optim_begin(struct model *model, const struct optim_options *options, doubl
                            .step = step,
                            .sums = saliency ? saliency->sums : NULL,
                            .n_sums = saliency ? saliency->n_sums : 0 };
-    be->adamw(be, &adamw);
+    if (n) be->adamw(be, &adamw);
+    if (model_shares_moments(model))
+        be->spread(be, model->block[MODEL_WEIGHTS], model->edge, model->options.moments.n);
     if (saliency) saliency->steps++;
 }
 

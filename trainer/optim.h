@@ -7,7 +7,8 @@
 
 /*
  * The optimizer: one pass that clips, applies AdamW and, when asked, adds to the
- * saliency sums. Weight decay is applied to tensors with two dimensions only.
+ * saliency sums. Weight decay is applied to tensors with two dimensions only. Where the ranks share
+ * the moments, each steps the weights of its own run; then all get them.
  */
 struct optim_options {
     double beta1, beta2, epsilon, weight_decay;

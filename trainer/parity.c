@@ -88,7 +88,7 @@ static void run(struct parity *p, struct model *model, float *to)
 static enum status logits_of(struct parity *p, struct weights *w, float **out, struct error *err)
 {
     struct model *model = NULL;
-    struct model_options options = { 1, PARITY_TOKENS, false, false };
+    struct model_options options = { .batch_size = 1, .sequence_length = PARITY_TOKENS };
     size_t n = (size_t)positions(p) * (size_t)p->vocab_size;
     *out = NULL;
     if (!model_open(&model, p->be, &w->shape, &w->shape, &options, err) &&

@@ -44,9 +44,14 @@ int ranks_most(int x);
 void ranks_barrier(void);
 
 /* Starts summing `n` floats in place; several may be under way. They are whole, and may be
- * touched again, after ranks_sum_finish. */
+ * touched again, after ranks_finish. */
 void ranks_sum_begin(float *x, size_t n);
-void ranks_sum_finish(void);
+/* The same with rank `from`'s floats, which come to all. */
+void ranks_spread_begin(float *x, size_t n, int from);
+void ranks_finish(void);
+
+/* Rank `from`'s floats come to rank 0; those of the others stay. */
+void ranks_hand_over(float *x, size_t n, int from);
 
 /* E_CONFLICT when a rank's text is not rank 0's; `what` names it. */
 enum status ranks_agree(const char *text, const char *what, struct error *err);

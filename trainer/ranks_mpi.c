@@ -87,24 +87,52 @@ void ranks_barrier(void)
     if (world.size > 1) MPI_Barrier(MPI_COMM_WORLD);
 }
 
-void ranks_sum_finish(void)
+void ranks_finish(void)
 {
+    if (world.size == 1) return;
     MPI_Waitall(world.n_under_way, world.under_way, MPI_STATUSES_IGNORE);
     world.n_under_way = 0;
 }
 
-void ranks_sum_begin(float *x, size_t n)
+static MPI_Request *one_more(void)
+{
+    if (world.n_under_way == MOST_UNDER_WAY) ranks_finish();
+    return &world.under_way[world.n_under_way++];
+}
+
+/* MPI moves data only while it is called. */
+static void move_on(void)
 {
     int done;
-    if (world.size == 1) return;
-    for (; n; n -= (size_t)piece(n), x += piece(n)) {
-        if (world.n_under_way == MOST_UNDER_WAY) ranks_sum_finish();
-        MPI_Iallreduce(MPI_IN_PLACE, x, piece(n), MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD,
-                       &world.under_way[world.n_under_way++]);
-    }
-    /* MPI moves data only while it is called */
     MPI_Testall(world.n_under_way, world.under_way, &done, MPI_STATUSES_IGNORE);
     if (done) world.n_under_way = 0;
+}
+
+void ranks_sum_begin(float *x, size_t n)
+{
+    if (world.size == 1) return;
+    for (; n; n -= (size_t)piece(n), x += piece(n))
+        MPI_Iallreduce(MPI_IN_PLACE, x, piece(n), MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD, one_more());
+    move_on();
+}
+
+void ranks_spread_begin(float *x, size_t n, int from)
+{
+    if (world.size == 1) return;
+    for (; n; n -= (size_t)piece(n), x += piece(n))
+        MPI_Ibcast(x, piece(n), MPI_FLOAT, from, MPI_COMM_WORLD, one_more());
+    move_on();
+}
+
+void ranks_hand_over(float *x, size_t n, int from)
+{
+    if (!from || (world.rank && world.rank != from)) return;
+    for (; n; n -= (size_t)piece(n), x += piece(n)) {
+        if (world.rank)
+            MPI_Send(x, piece(n), MPI_FLOAT, 0, 0, MPI_COMM_WORLD);
+        else
+            MPI_Recv(x, piece(n), MPI_FLOAT, from, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+    }
 }
 
 enum status ranks_agree(const char *text, const char *what, struct error *err)

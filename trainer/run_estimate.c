@@ -1,9 +1,11 @@
-/* dry_run: what a job would take, by counting; nothing large is allocated. */
+/* dry_run: what a job would take, by counting; nothing large is allocated. Of several processes
+ * (`mpirun -np 4`) it tells the memory that one of them takes. */
 #include "search/cost.h"
 #include "search/search.h"
 #include "trainer/collector.h"
 #include "trainer/formats/weights.h"
 #include "trainer/model.h"
+#include "trainer/ranks.h"
 #include "trainer/run.h"
 
 static enum status shape_at(const char *path, struct shape *out, struct error *err)
@@ -37,8 +39,8 @@ static void add_bytes(struct model_bytes *to, const struct model_bytes *more)
 static enum status measure_teacher(const struct job *job, const struct backend *be,
                                    struct model_bytes *bytes, struct error *err)
 {
-    struct model_options options = { job->recipe.batch_size, job->recipe.sequence_length, false,
-                                     false };
+    struct model_options options = { .batch_size = job->recipe.batch_size,
+                                     .sequence_length = job->recipe.sequence_length };
     struct model_bytes more;
     struct shape shape;
     if (!*job->teacher.path) return OK;
@@ -62,16 +64,39 @@ static enum status count_steps(const struct job *job, const struct shape *source
     return OK;
 }
 
+/* The most that any of the ranks takes. */
+static enum status measure_model(const struct job *job, const struct backend *be,
+                                 const struct shape *source, struct model_options options,
+                                 struct model_bytes *bytes, struct error *err)
+{
+    int n = job->recipe.shard_moments ? ranks_size() : 1;
+    *bytes = (struct model_bytes){ 0 };
+    for (int i = 0; i < n; i++) {
+        struct model_bytes one;
+        options.moments = (struct portion){ i, n };
+        TRY(model_measure(&one, be, source, &options, err));
+        if (one.total > bytes->total) *bytes = one;
+    }
+    return OK;
+}
+
 static enum status measure(const struct job *job, const struct shape *source,
                            struct model_bytes *bytes, struct error *err)
 {
     struct backend *be;
     const struct recipe *r = &job->recipe;
     enum model_use use = r->lora.rank ? MODEL_ADAPT : MODEL_TRAIN;
-    struct model_options options = { r->batch_size, r->sequence_length, use, r->recompute };
+    if (r->batch_size % ranks_size())
+        return fail(err, E_INPUT,
+                    "recipe/batch_size: %d sequences cannot be shared by %d processes",
+                    r->batch_size, ranks_size());
+    struct model_options options = { .batch_size = r->batch_size / ranks_size(),
+                                     .sequence_length = r->sequence_length,
+                                     .train = use,
+                                     .recompute = r->recompute };
     struct model_bytes more;
     TRY(backend_open(&be, job->backend, job->threads, err));
-    model_measure(bytes, be, source, &options, err);
+    measure_model(job, be, source, options, bytes, err);
     if (!err->status && r->lora.rank &&
         !lora_measure(&more, be, source, &options, &r->lora, err))
         add_bytes(bytes, &more);
@@ -94,7 +119,7 @@ static void emit_bytes(struct emit *e, const struct model_bytes *bytes)
 enum status run_estimate(const struct job *job, struct events *events, struct error *err)
 {
     struct shape source;
-    struct model_bytes bytes;
+    struct model_bytes bytes = { 0 };
     int64_t steps;
     TRY(source_of(job, &source, err));
     TRY(count_steps(job, &source, &steps, err));

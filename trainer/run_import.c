@@ -38,7 +38,7 @@ static enum status convert(struct weights *w, const char *from, const char *resu
 {
     struct backend *be;
     struct model *model = NULL;
-    struct model_options options = { 1, 1, false, false };
+    struct model_options options = { .batch_size = 1, .sequence_length = 1 };
     struct model_folder_extra extra = { from, w->max_position ? w->max_position : 2048, -1 };
     TRY(backend_open(&be, "ref", 1, err));
     if (!model_open(&model, be, &w->shape, &w->shape, &options, err) &&

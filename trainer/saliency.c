@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include "trainer/ranks.h"
 
 /* Sums are laid out by the capacity: the stem's, then for each layer its heads' (as many as
  * query heads, which is enough for either unit) and its FFN channels'. */
@@ -82,6 +83,7 @@ void saliency_collect(struct saliency *s, struct scores *scores)
     const struct shape *capacity = &s->model->layout.capacity, *shape = model_shape(s->model);
     assert(scores->unit == s->unit && scores->n_stem == shape->hidden_size);
     s->model->be->download_sums(s->model->be, s->host, s->sums, s->n_sums);
+    if (model_shares_moments(s->model)) ranks_sum(s->host, s->n_sums);
     add(scores->stem, s->host, scores->n_stem);
     for (int l = 0; l < shape->n_layers; l++) {
         const double *at = s->host + layer_start(capacity, l);

@@ -19,6 +19,9 @@
  *     optim_step(model, &options, lr, step, saliency);   adds this step's
  *     saliency_collect(saliency, &scores);               moves them into the scores
  *
+ * Where the ranks share the moments (model.h) each has the sums of its own tensors only; collecting
+ * adds them up, so all ranks collect together.
+ *
  * Collect before surgery: the sums fit the shape at which they were taken.
  */
 struct saliency {

@@ -78,9 +78,10 @@ static void each_tensor(struct model *model, const struct cut *cut,
                                       bool rows, enum slot_axis axis))
 {
     static const enum model_block blocks[] = { MODEL_WEIGHTS, MODEL_M, MODEL_V };
-    for (int b = 0; b < (model->options.train ? 3 : 1); b++)
+    for (int b = 0; b < 3; b++)
         for (int s = 0; s < model->layout.n_slots; s++) {
             const struct slot *slot = &model->layout.slot[s];
+            if (!model_keeps(model, blocks[b], slot)) continue;
             struct view whole = model_view(model, blocks[b], slot);
             if (touches(cut, slot, slot->row_axis)) visit(model, cut, whole, true, slot->row_axis);
             if (touches(cut, slot, slot->col_axis)) visit(model, cut, whole, false, slot->col_axis);
@@ -195,8 +196,10 @@ static void shift_kind(struct model *model, const struct layout *before, enum sl
         const struct slot *was = layout_slot(before, kind, l);
         const struct slot *is = layout_slot(&model->layout, kind, l);
         if (is->offset == was->offset) continue;
-        for (int b = 0; b < (model->options.train ? 3 : 1); b++) {
-            struct view rows = { model->block[blocks[b]], was->offset,
+        for (int b = 0; b < 3; b++) {
+            if (!model_keeps(model, blocks[b], is)) continue;
+            size_t at = was->offset - model_block_at(model, blocks[b]);
+            struct view rows = { model->block[blocks[b]], at,
                                  layout_padded_rows(&model->layout, is), is->ld, is->ld };
             shift[n++] = (struct shift){ rows, (int)((was->offset - is->offset) / (size_t)is->ld) };
         }

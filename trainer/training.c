@@ -90,9 +90,12 @@ static enum status allocate_search(struct training *t, struct error *err)
 static enum status allocate(struct training *t, const struct shape *current, struct error *err)
 {
     const struct recipe *r = &t->job->recipe;
-    struct model_options options = { r->batch_size / ranks_size(), r->sequence_length,
-                                     r->lora.rank ? MODEL_ADAPT : MODEL_TRAIN, r->recompute };
+    struct model_options options = { .batch_size = r->batch_size / ranks_size(),
+                                     .sequence_length = r->sequence_length,
+                                     .train = r->lora.rank ? MODEL_ADAPT : MODEL_TRAIN,
+                                     .recompute = r->recompute };
     size_t n = (size_t)r->batch_size * (size_t)r->sequence_length;
+    if (r->shard_moments) options.moments = (struct portion){ ranks_rank(), ranks_size() };
     t->ids = calloc(n, sizeof *t->ids);
     t->targets = calloc(n, sizeof *t->targets);
     if (!t->ids || !t->targets) return fail(err, E_MEMORY, "no memory for a batch of %zu ids", n);
@@ -106,7 +109,8 @@ static enum status open_teacher(struct training *t, struct error *err)
 {
     const struct recipe *r = &t->job->recipe;
     const struct job_teacher *teacher = &t->job->teacher;
-    struct model_options options = { r->batch_size, r->sequence_length, false, false };
+    struct model_options options = { .batch_size = r->batch_size,
+                                     .sequence_length = r->sequence_length };
     struct weights *w;
     if (weights_open(&w, teacher->path, err)) return err->status;
     if (!model_open(&t->teacher, t->be, &w->shape, &w->shape, &options, err) &&

@@ -172,11 +172,15 @@ enum status training_save(struct training *t, struct error *err)
     char dir[PATH_ROOM], path[PATH_ROOM];
     if (t->saved_step == t->step) return OK;
     TRY(path_join(dir, t->job->work_dir, "checkpoints", err));
+    bool shared = model_shares_moments(t->model);
     if (ranks_is_root()) {
         events_sync(t->events);
         fill_checkpoint(t, &cp);
         checkpoint_save(&cp, t->model, dir, &t->job->checkpoint_keep, path, err);
         free(cp.scores);
+        if (shared) checkpoint_dismiss();
+    } else if (shared) {
+        TRY(checkpoint_attend(t->model, err));
     }
     TRY(ranks_share(err));
     t->saved_step = t->step;

@@ -182,7 +182,7 @@ static enum status open_all(struct verify *v, const char *dir, const char *expec
     TRY(safetensors_open(&v->expected, expected, err));
     TRY(read_batch(v, shape, err));
     TRY(backend_open(&v->be, backend, threads, err));
-    struct model_options options = { v->batch.batch, v->batch.time, true, false };
+    struct model_options options = { .batch_size = v->batch.batch, .sequence_length = v->batch.time, .train = true };
     TRY(model_open(&v->model, v->be, shape, shape, &options, err));
     return load_weights(v, err);
 }

@@ -82,6 +82,7 @@ static void read_recipe(struct recipe *r, struct field *f)
     r->epsilon = field_double_or(f, "epsilon", 1e-16, 1, r->epsilon);
     r->clip_norm = field_double_or(f, "clip_norm", 0, 1e9, r->clip_norm);
     r->recompute = field_bool_or(f, "recompute", r->recompute);
+    r->shard_moments = field_bool_or(f, "shard_moments", r->shard_moments);
     r->z_loss = field_double_or(f, "z_loss", 0, 10, r->z_loss);
     read_lora(&r->lora, f);
     field_end(f);
@@ -155,6 +156,7 @@ static void emit_recipe(const struct recipe *r, struct emit *e)
     emit_kv_double(e, "epsilon", r->epsilon);
     emit_kv_double(e, "clip_norm", r->clip_norm);
     emit_kv_bool(e, "recompute", r->recompute);
+    if (r->shard_moments) emit_kv_bool(e, "shard_moments", true);
     if (r->z_loss > 0) emit_kv_double(e, "z_loss", r->z_loss);
     emit_lora(&r->lora, e);
     emit_end(e);

@@ -10,7 +10,7 @@
  *     "recipe": {"batch_size": 16, "sequence_length": 128, "grad_accum": 1, "learning_rate": 1e-3,
  *                "schedule": "wsd", "warmup_steps": 20, "decay_fraction": 0.2, "min_lr_ratio": 0,
  *                "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "epsilon": 1e-8,
- *                "clip_norm": 1.0, "recompute": false, "z_loss": 0,
+ *                "clip_norm": 1.0, "recompute": false, "shard_moments": false, "z_loss": 0,
  *                "lora": {"rank": 8, "alpha": 16, "targets": ["q", "down"]}},   runs that inherit
  *                                only, none by default; alpha twice the rank, all seven targets
  *     "validation": {"every_steps": 100, "tokens": 16384},
@@ -27,7 +27,7 @@ struct recipe {
     double learning_rate, decay_fraction, min_lr_ratio;
     double weight_decay, beta1, beta2, epsilon, clip_norm, z_loss;
     int schedule; /* index of recipe_schedules */
-    bool recompute;
+    bool recompute, shard_moments;
     struct lora {
         int64_t rank; /* 0: none */
         double alpha;

@@ -234,7 +234,8 @@ static struct model *model_135m(struct bench *b, int batch, int time)
 {
     struct error err = { 0 };
     struct model *model;
-    struct model_options options = { batch, time, MODEL_TRAIN, false };
+    struct model_options options = { .batch_size = batch, .sequence_length = time,
+                                     .train = MODEL_TRAIN };
     struct shape shape;
     shape_init(&shape);
     shape.hidden_size = 576, shape.head_dim = 64, shape.vocab_size = 49152;

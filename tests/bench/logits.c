@@ -16,7 +16,7 @@ static enum status run(struct weights *w, struct backend *be, int32_t *ids, int 
 {
     int32_t targets[MAX_IDS];
     struct model *model = NULL;
-    struct model_options options = { 1, n, false, false };
+    struct model_options options = { .batch_size = 1, .sequence_length = n };
     size_t count = (size_t)n * (size_t)w->shape.vocab_size;
     for (int i = 0; i < n; i++) targets[i] = -1;
     float *out = malloc(count * sizeof *out);

@@ -49,7 +49,8 @@ static inline void fixture_open_mode(struct fixture *f, const struct shape *shap
                                      const char *backend, int threads, bool recompute)
 {
     struct error err = { 0 };
-    struct model_options options = { 3, 9, true, recompute };
+    struct model_options options = { .batch_size = 3, .sequence_length = 9,
+                                     .train = true, .recompute = recompute };
     memset(f, 0, sizeof *f);
     rng_init(&f->rng, 3);
     CHECK_OK(backend_open(&f->be, backend, threads, &err), err);

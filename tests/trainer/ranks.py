@@ -12,7 +12,7 @@ import sys
 import tempfile
 
 BIN = pathlib.Path(os.environ["LATHE_BIN_DIR"]) / "lathe-train"
-MPIRUN = ["mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-np", "2"]
+MPIRUN = ["mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-np"]
 ENV = dict(os.environ, OMPI_MCA_rmaps_base_oversubscribe="1", OMP_WAIT_POLICY="passive")
 
 
@@ -21,9 +21,14 @@ def skip(why):
     sys.exit(77)
 
 
-def run(job, ranks=1, kill_at=None):
-    """Events, exit code and standard error; with kill_at the second rank dies at that step."""
-    command = (MPIRUN if ranks > 1 else []) + [str(BIN)]
+def children(pid):
+    return [int(p) for p in subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()]
+
+
+def run(job, ranks=1, kill_at=None, look=None):
+    """Events, exit code and standard error; with kill_at the last rank dies at that step. `look` is
+    shown the process ids of the ranks at the first step."""
+    command = (MPIRUN + [str(ranks)] if ranks > 1 else []) + [str(BIN)]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, text=True, env=ENV)
     child.stdin.write(json.dumps(job))
@@ -34,8 +39,10 @@ def run(job, ranks=1, kill_at=None):
         events.append(event)
         if kill_at and event["event"] == "step" and event["step"] >= kill_at:
             kill_at = None
-            mine = subprocess.run(["pgrep", "-P", str(child.pid)], capture_output=True, text=True)
-            os.kill(int(mine.stdout.split()[-1]), signal.SIGKILL)
+            os.kill(children(child.pid)[-1], signal.SIGKILL)
+        if look and event["event"] == "step":
+            look(children(child.pid))
+            look = None
     return events, child.wait(), child.stderr.read()
 
 
@@ -48,18 +55,22 @@ def done(events):
     return events[-1]
 
 
+def make_dataset(folder):
+    text = pathlib.Path(folder, "text")
+    rng = random.Random(1)
+    words = ["".join(rng.choices("abcdefgh", k=rng.randint(2, 6))) for _ in range(80)]
+    text.write_text("\n\n".join(" ".join(rng.choices(words, k=400)) for _ in range(60)))
+    events, code, log = run({"schema": "lathe.job/1", "kind": "dataset", "work_dir": folder + "/data",
+                             "files": [{"path": str(text), "format": "text"}], "tokenizer": {"kind": "bytes"},
+                             "validation_fraction": 0.1})
+    assert code == 0, log
+
+
 def main():
     if not shutil.which("mpirun"):
         skip("no mpirun")
     with tempfile.TemporaryDirectory() as folder:
-        text = pathlib.Path(folder, "text")
-        rng = random.Random(1)
-        words = ["".join(rng.choices("abcdefgh", k=rng.randint(2, 6))) for _ in range(80)]
-        text.write_text("\n\n".join(" ".join(rng.choices(words, k=400)) for _ in range(60)))
-        events, code, log = run({"schema": "lathe.job/1", "kind": "dataset", "work_dir": folder + "/data",
-                                 "files": [{"path": str(text), "format": "text"}], "tokenizer": {"kind": "bytes"},
-                                 "validation_fraction": 0.1})
-        assert code == 0, log
+        make_dataset(folder)
         shape = {"hidden_size": 24, "head_dim": 8, "vocab_size": 257, "layers": [{"q_heads": 4, "kv_heads": 2, "ffn": 40}] * 2}
 
         def job(name, **more):

@@ -327,7 +327,7 @@ struct run {
 static void run_open(struct run *r, const char *name, const struct shape *shape, int time)
 {
     struct error err = { 0 };
-    struct model_options options = { 4, MOST_TIME, true, false };
+    struct model_options options = { .batch_size = 4, .sequence_length = MOST_TIME, .train = true };
     struct rng rng;
     rng_init(&rng, 5);
     CHECK_OK(backend_open(&r->be, name, 1, &err), err);

@@ -5,7 +5,7 @@
 static struct model *open_teacher(struct fixture *f, int hidden)
 {
     struct error err = { 0 };
-    struct model_options options = { 3, 9, false, false };
+    struct model_options options = { .batch_size = 3, .sequence_length = 9 };
     struct shape shape = fixture_shape(1, true, false);
     struct model *teacher;
     shape.hidden_size = hidden;
@@ -94,7 +94,7 @@ static void test_ends(const char *backend)
     CHECK_NEAR(model_gradient(f.model, &f.batch, 1, false), plain, 1e-3);
     model_close(teacher);
 
-    struct model_options options = { 3, 9, false, false };
+    struct model_options options = { .batch_size = 3, .sequence_length = 9 };
     shape.vocab_size = 32;
     CHECK_OK(model_open(&teacher, f.be, &shape, &shape, &options, &err), err);
     CHECK(model_set_teacher(f.model, teacher, (struct distill){ 1, 2 }, &err) == E_INPUT &&

@@ -54,7 +54,7 @@ static struct weights *source_of(const struct shape *shape, const char *name)
     struct backend *be;
     struct model *model;
     struct weights *w;
-    struct model_options options = { 1, 1, false, false };
+    struct model_options options = { .batch_size = 1, .sequence_length = 1 };
     struct model_folder_extra extra = { NULL, 512, -1 };
     char sha256[HASH_HEX];
     snprintf(path, sizeof path, "%s/%s", root, name);

@@ -106,7 +106,7 @@ static void too_large(void)
     struct model *model = NULL;
     struct model_bytes bytes;
     struct error err = { 0 };
-    struct model_options options = { 4096, 16384, true, false };
+    struct model_options options = { .batch_size = 4096, .sequence_length = 16384, .train = true };
     shape.hidden_size = 16384;
     CHECK_OK(backend_open(&be, "cpu", 1, &err), err);
     CHECK_OK(model_measure(&bytes, be, &shape, &options, &err), err);

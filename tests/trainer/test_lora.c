@@ -27,7 +27,8 @@ static void open_adapted(struct fixture *f, const char *backend, int queries, bo
     struct error err = { 0 };
     fixture_open_mode(f, &shape, backend, 2, recompute);
     model_close(f->model);
-    struct model_options options = { 3, 9, MODEL_ADAPT, recompute };
+    struct model_options options = { .batch_size = 3, .sequence_length = 9,
+                                     .train = MODEL_ADAPT, .recompute = recompute };
     CHECK_OK(model_open(&f->model, f->be, &shape, &shape, &options, &err), err);
     fixture_randomise(f, 0.3);
     CHECK_OK(lora_attach(f->model, &some, &err), err);
@@ -162,7 +163,9 @@ static void test_start_and_size(void)
     free(before), free(after);
     fixture_close(&f);
 
-    struct model_options train = { 3, 9, MODEL_TRAIN, false }, adapt = { 3, 9, MODEL_ADAPT, false };
+    struct model_options train = { .batch_size = 3, .sequence_length = 9,
+                                     .train = MODEL_TRAIN },
+                         adapt = { .batch_size = 3, .sequence_length = 9, .train = MODEL_ADAPT };
     CHECK_OK(backend_open(&f.be, "cpu", 1, &err), err);
     CHECK_OK(model_measure(&plain, f.be, &shape, &train, &err), err);
     CHECK_OK(model_measure(&bytes, f.be, &shape, &adapt, &err), err);

@@ -18,7 +18,7 @@ static struct model *open_like(const struct fixture *f, int rows)
 {
     struct error err = { 0 };
     struct model *model;
-    struct model_options options = { 1, rows, false, false };
+    struct model_options options = { .batch_size = 1, .sequence_length = rows };
     const struct shape *shape = model_shape(f->model);
     CHECK_OK(model_open(&model, f->be, shape, shape, &options, &err), err);
     for (int i = 0; i < model->layout.n_slots; i++) {

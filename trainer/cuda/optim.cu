@@ -20,12 +20,16 @@ struct tensor {
     size_t rows_at, cols_at; /* partial sums: (col_tiles, rows) and (row_tiles, cols) floats */
 };
 
-struct optim_tables {
+struct table {
     struct param *param;          /* what `tensor` was made for */
     struct tensor *tensor, *host; /* on the device, and its source */
     int n_params, n_tiles;
     size_t partial_floats; /* of one step with sums */
-    double *squares;       /* on the device, one a block */
+};
+
+struct optim_tables {
+    struct table norm, step; /* the step may be told of sums, and of fewer tensors */
+    double *squares;         /* on the device, one a block */
     struct param *listed;  /* what the list below was made for */
     int n_listed, n_sums;
     int *first, *members; /* on the device; group g is touched by members[first[g]..first[g+1]):
@@ -44,7 +48,7 @@ static void members_clear(struct optim_tables *t)
     t->n_sums = 0;
 }
 
-static void tensors_clear(struct optim_tables *t)
+static void tensors_clear(struct table *t)
 {
     cudaFree(t->tensor);
     free(t->param);
@@ -98,9 +102,8 @@ static void list_members(struct optim_tables *t, const struct param *p, int n, i
 }
 
 /* The tensors' places and tiles; remade at each removal, so it is kept to one small copy. */
-static void tensors_make(struct device *d, const struct param *p, int n)
+static void tensors_make(struct device *d, struct table *t, const struct param *p, int n)
 {
-    struct optim_tables *t = d->optim;
     if (t->n_params == n && !memcmp(t->param, p, (size_t)n * sizeof *p)) return;
     if (t->n_params != n) {
         CUDA(cudaStreamSynchronize(d->stream));
@@ -220,12 +223,12 @@ static void sum_squares(struct backend *be, struct block *sums, int at, struct b
                         const struct param *param, int n, double times, bool add)
 {
     struct device *d = device_of(be);
-    tensors_make(d, param, n);
-    int blocks =
-        d->optim->n_tiles < d->multiprocessors * 8 ? d->optim->n_tiles : d->multiprocessors * 8;
+    struct table *t = &d->optim->norm;
+    tensors_make(d, t, param, n);
+    int blocks = t->n_tiles < d->multiprocessors * 8 ? t->n_tiles : d->multiprocessors * 8;
     if (blocks > MAX_SQUARES) blocks = MAX_SQUARES;
     squares_kernel<<<blocks, 256, 0, d->stream>>>(d->optim->squares, (const float *)grads->data,
-                                                  d->optim->tensor, n, d->optim->n_tiles);
+                                                  t->tensor, n, t->n_tiles);
     LAUNCHED();
     total_kernel<<<1, 256, 0, d->stream>>>((double *)sums->data + at, d->optim->squares, blocks,
                                            times, add);
@@ -261,6 +264,7 @@ struct step {
     float lr, beta1, beta2, epsilon, keep /* 1 - lr * weight_decay */, scale, correct1, correct2;
     const double *squares; /* of the gradients, which say `scale` together with */
     double clip_norm;
+    size_t moments_at;
 };
 
 /* What gradients are multiplied by; NAN: nothing may change. */
@@ -297,21 +301,21 @@ __global__ void __launch_bounds__(LANES *WALKERS)
     int lane = threadIdx.x % LANES, walker = threadIdx.x / LANES;
     int c = col_tile * TILE_COLS + lane * 4, r0 = row_tile * TILE_ROWS;
     int rows = min(TILE_ROWS, t->p.rows - r0), left = t->p.cols - c;
-    bool decay = t->p.decay, whole = left >= 4 && t->p.at % 4 == 0 && t->p.ld % 4 == 0;
+    bool decay = t->p.decay, whole = left >= 4 && (t->p.at | t->p.ld | s.moments_at) % 4 == 0;
     s.scale = scale_of(&s);
     if (isnan(s.scale)) rows = 0;
     float col[4] = { 0, 0, 0, 0 };
     for (int r = walker; r < TILE_ROWS; r += WALKERS) {
         float row = 0;
-        size_t i = t->p.at + (size_t)(r0 + r) * t->p.ld + c;
+        size_t i = t->p.at + (size_t)(r0 + r) * t->p.ld + c, k = i - s.moments_at;
         if (r < rows && whole) {
             float4 w = *(float4 *)(weights + i), g = *(const float4 *)(grads + i),
-                   m = *(float4 *)(ms + i), v = *(float4 *)(vs + i);
+                   m = *(float4 *)(ms + k), v = *(float4 *)(vs + k);
             float a0 = adam(&w.x, g.x, &m.x, &v.x, &s, decay),
                   a1 = adam(&w.y, g.y, &m.y, &v.y, &s, decay);
             float a2 = adam(&w.z, g.z, &m.z, &v.z, &s, decay),
                   a3 = adam(&w.w, g.w, &m.w, &v.w, &s, decay);
-            *(float4 *)(weights + i) = w, *(float4 *)(ms + i) = m, *(float4 *)(vs + i) = v;
+            *(float4 *)(weights + i) = w, *(float4 *)(ms + k) = m, *(float4 *)(vs + k) = v;
             if (brief) {
                 ((__nv_bfloat162 *)(brief + i))[0] = __floats2bfloat162_rn(w.x, w.y);
                 ((__nv_bfloat162 *)(brief + i))[1] = __floats2bfloat162_rn(w.z, w.w);
@@ -320,7 +324,7 @@ __global__ void __launch_bounds__(LANES *WALKERS)
             row = a0 + a1 + a2 + a3;
         } else if (r < rows) {
             for (int j = 0; j < 4 && j < left; j++) {
-                float a = adam(&weights[i + j], grads[i + j], &ms[i + j], &vs[i + j], &s, decay);
+                float a = adam(&weights[i + j], grads[i + j], &ms[k + j], &vs[k + j], &s, decay);
                 if (brief) brief[i + j] = __float2bfloat16(weights[i + j]);
                 col[j] += a;
                 row += a;
@@ -370,10 +374,11 @@ __global__ void group_sums_kernel(double *sums, const float *partial, const stru
 static void adamw(struct backend *be, const struct adamw *a)
 {
     struct device *d = device_of(be);
-    tensors_make(d, a->param, a->n_params);
+    struct table *t = &d->optim->step;
+    tensors_make(d, t, a->param, a->n_params);
     if (a->sums) members_make(d, a->param, a->n_params, a->n_sums);
-    struct optim_tables *t = d->optim;
     struct step s;
+    s.moments_at = a->moments_at;
     s.lr = (float)a->lr, s.beta1 = (float)a->beta1, s.beta2 = (float)a->beta2,
     s.epsilon = (float)a->epsilon;
     s.keep = (float)(1 - a->lr * a->weight_decay), s.scale = 1;
@@ -394,7 +399,7 @@ static void adamw(struct backend *be, const struct adamw *a)
                                                                       t->n_params, s, partial);
     LAUNCHED();
     group_sums_kernel<<<blocks_for((size_t)a->n_sums, 8), 256, 0, d->stream>>>(
-        (double *)a->sums->data, partial, t->tensor, t->first, t->members, a->n_sums);
+        (double *)a->sums->data, partial, t->tensor, d->optim->first, d->optim->members, a->n_sums);
     LAUNCHED();
 }
 
@@ -411,7 +416,8 @@ void optim_install(struct backend *be)
 
 void optim_close(struct device *d)
 {
-    tensors_clear(d->optim);
+    tensors_clear(&d->optim->norm);
+    tensors_clear(&d->optim->step);
     members_clear(d->optim);
     cudaFree(d->optim->squares);
     free(d->optim);

@@ -1,5 +1,6 @@
 /*
- * Gradients of several GPUs, summed by NCCL on a stream of its own while the backward pass goes on.
+ * Gradients of several GPUs, summed by NCCL on a stream of its own while the backward pass goes on,
+ * and weights that each stepped its own run of.
  * Rank 0's id reaches the others through ranks.h. A rank that dies leaves the others waiting inside
  * a sum; their launcher ends them.
  */
@@ -59,11 +60,53 @@ static void share_finish(struct backend *be)
     CUDA(cudaStreamWaitEvent(d->stream, s->done, 0));
 }
 
+enum { AT_ONCE = 8, THREADS = 256 };
+
+/* The bf16 copy of elements at..at+n, made again; both multiples of AT_ONCE, as slots are of WIDTH. */
+__global__ void brief_kernel(bf16 *brief, const float *x, size_t n)
+{
+    size_t i = ((size_t)blockIdx.x * THREADS + threadIdx.x) * AT_ONCE;
+    float eight[AT_ONCE];
+    if (i >= n) return;
+    load8(eight, x + i);
+    store8(brief + i, eight);
+}
+
+static void make_brief(struct share *s, struct block *weights, size_t at, size_t end)
+{
+    if (weights->brief == weights->data || at == end) return;
+    brief_kernel<<<blocks_for((end - at) / AT_ONCE, THREADS), THREADS, 0, s->stream>>>(
+        (bf16 *)weights->brief + at, (const float *)weights->data + at, end - at);
+    LAUNCHED();
+}
+
+/* All runs at once, so that every link works both ways. */
+static void spread(struct backend *be, struct block *weights, const size_t *edge, int n)
+{
+    struct device *d = device_of(be);
+    struct share *s = share_of(d);
+    float *x = (float *)weights->data;
+    int own = ranks_rank();
+    CUDA(cudaEventRecord(s->ready, d->stream));
+    CUDA(cudaStreamWaitEvent(s->stream, s->ready, 0));
+    nccl_must(ncclGroupStart(), "ncclGroupStart");
+    for (int i = 0; i < n; i++)
+        if (edge[i + 1] > edge[i])
+            nccl_must(ncclBroadcast(x + edge[i], x + edge[i], edge[i + 1] - edge[i], ncclFloat, i,
+                                    s->comm, s->stream),
+                      "ncclBroadcast");
+    nccl_must(ncclGroupEnd(), "ncclGroupEnd");
+    make_brief(s, weights, edge[0], edge[own]);
+    make_brief(s, weights, edge[own + 1], edge[n]);
+    share_finish(be);
+}
+
 enum status share_install(struct backend *be, struct error *err)
 {
     (void)err;
     be->share_begin = share_begin;
     be->share_finish = share_finish;
+    be->spread = spread;
     return OK;
 }
 

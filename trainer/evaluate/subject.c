@@ -120,7 +120,7 @@ void subject_close(struct subject *s)
 
 enum status subject_run_at(struct subject *s, int rows, int kept, int positions, struct error *err)
 {
-    struct model_options options = { 1, rows, false, false };
+    struct model_options options = { .batch_size = 1, .sequence_length = rows };
     if (s->model && s->rows == rows && s->kept == kept) return OK;
     close_model(s);
     s->rows = rows, s->kept = kept;
