@@ -100,7 +100,7 @@ def few_slots(jobs):
 
 
 def memory(jobs):
-    shape = {"hidden_size": 384, "head_dim": 64, "vocab_size": 257, "layers": [{"q_heads": 6, "kv_heads": 6, "ffn": 1024}] * 4}
+    shape = {"hidden_size": 256, "head_dim": 64, "vocab_size": 257, "layers": [{"q_heads": 4, "kv_heads": 4, "ffn": 704}] * 4}
     peak, told = {}, {}
     for shard in (False, True):
         def look(pids):
@@ -108,7 +108,8 @@ def memory(jobs):
                               for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
                               if line.startswith("VmHWM"))
 
-        job = jobs.train(f"memory{shard}", shard, shape, steps=12, batch_size=2, sequence_length=16)
+        job = jobs.train(f"memory{shard}", shard, shape, steps=12, batch_size=2, sequence_length=16) | {
+            "validation": {"every_steps": 0, "tokens": 64}}
         estimate, code, log = run(job | {"dry_run": True}, 2)
         assert code == 0, log
         told[shard] = estimate[-1]["memory"]["moments"]
