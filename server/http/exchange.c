@@ -25,6 +25,7 @@ struct exchange *exchange_new(struct http *http, struct conn *conn, struct MHD_C
     x->req.app = http->options.app;
     x->req.id = x->id;
     x->req.method = x->req.path = "";
+    list_init(&x->asked);
     arena_init(&x->req.arena, REQUEST_ARENA);
     buf_init(&x->body, (size_t)http->options.max_body);
     return x;

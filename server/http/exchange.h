@@ -87,9 +87,10 @@ struct exchange {
     struct header *headers;
     struct MHD_Response *response; /* the reply, until it is queued */
     int status;
-    int shown_as; /* what a 200 goes out as; 0: as it is */
+    int shown_as;     /* what a 200 goes out as; 0: as it is */
     uint64_t n_reply; /* bytes of it, when known */
     struct stream *stream;
+    struct list asked;   /* queries under way */
     uint64_t started_at; /* uv_hrtime */
 };
 
@@ -114,6 +115,9 @@ void exchange_body(struct exchange *x, const char *bytes, size_t len);
 
 /* The request is whole: hands it to its handler unless it is refused already. */
 void exchange_whole(struct exchange *x);
+
+/* Its client was seen to have left before the reply: nobody waits for what it reads. */
+void exchange_abandon(struct exchange *x);
 
 /* libmicrohttpd is done with it. */
 void exchange_ended(struct exchange *x, bool complete);

@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <malloc.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -208,6 +209,19 @@ static void expire(struct conn *conn)
     conn->deadline = 0;
 }
 
+static bool has_left(const struct conn *conn)
+{
+    struct pollfd socket = { .fd = conn->fd, .events = POLLRDHUP };
+    return poll(&socket, 1, 0) > 0 && socket.revents & (POLLRDHUP | POLLHUP | POLLERR);
+}
+
+/* Nobody watches a suspended connection. One that sends no more is taken to be gone. */
+static void look_after(struct conn *conn)
+{
+    struct exchange *x = conn->exchange;
+    if (x && x->suspended && !list_empty(&x->asked) && has_left(conn)) exchange_abandon(x);
+}
+
 /* The heap does not shrink by itself after a crowd has left. */
 static void give_memory_back(struct http *http)
 {
@@ -225,6 +239,7 @@ static void on_sweep(uv_timer_t *timer)
     {
         struct conn *conn = container_of(link, struct conn, link);
         if (conn->deadline && conn->deadline <= now) expire(conn);
+        look_after(conn);
     }
     list_each(link, &http->streams) stream_beat(stream_of_link(link), now);
     give_memory_back(http);

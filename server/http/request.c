@@ -167,6 +167,8 @@ void request_release(struct request *req)
 
 /* A query of a request: holds it, and calls the handler's done in between. */
 struct held {
+    struct list link; /* of exchange.asked */
+    struct pg_query *query;
     struct request *req;
     void (*done)(struct pg_query *query, PGresult *rows, const struct error *err);
     void *data;
@@ -176,17 +178,26 @@ static void on_done(struct pg_query *query, PGresult *rows, const struct error *
 {
     struct held *held = query->data;
     struct request *req = held->req;
+    list_remove(&held->link);
     query->done = held->done;
     query->data = held->data;
     query->done(query, rows, err);
     request_release(req);
 }
 
+/* What changes something is done all the same. */
+void exchange_abandon(struct exchange *x)
+{
+    if (strcmp(x->req.method, "GET")) return;
+    list_each(link, &x->asked) container_of(link, struct held, link)->query->unwanted = true;
+}
+
 static void send_to(struct request *req, struct pg_pool *pool, struct pg_query *query)
 {
     for (struct pg_query *q = query; q; q = q->and_then) {
         struct held *held = request_new(req, struct held);
-        *held = (struct held){ .req = req, .done = q->done, .data = q->data };
+        *held = (struct held){ .query = q, .req = req, .done = q->done, .data = q->data };
+        list_append(&exchange_of(req)->asked, &held->link);
         q->done = on_done;
         q->data = held;
         request_hold(req);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include "search/base/log.h"
 #include "server/pg/pg_batch.h"
+#include "server/pg/pg_cancel.h"
 
 enum { DOWN, CONNECTING, READY, BROKEN, CLOSED };
 
@@ -21,6 +22,7 @@ enum {
     REST_MIN_MS = 50,   /* between attempts, doubling */
     REST_MAX_MS = 4000,
     GRACE_MS = 5000, /* beyond statement_timeout, before we believe the server is gone */
+    SLOW_MS = 50,    /* a batch that is out for longer keeps others waiting */
     OLDEST_SERVER = 130000,
 };
 
@@ -117,7 +119,7 @@ static bool send_batch(struct pg_conn *conn, struct pg_query *query)
 
 void pg_conn_send(struct pg_conn *conn, struct pg_query *query)
 {
-    assert(conn->sm.at == READY);
+    assert(pg_conn_is_ready(conn));
     pg_batch_begin(query);
     query->sent_at = uv_now(conn->loop);
     list_append(&conn->flying, &query->link);
@@ -285,6 +287,7 @@ static void give_up(struct pg_conn *conn)
     snprintf(text, sizeof text, "the database connection was lost: %.220s",
              why && *why ? why : "closed");
     text[strcspn(text, "\n")] = 0;
+    pg_cancel_forget(conn);
     unwatch(conn);
     PQfinish(conn->pg);
     conn->pg = NULL;
@@ -379,6 +382,7 @@ static void on_timer(uv_timer_t *handle)
     struct pg_conn *conn = handle->data;
     if (conn->sm.at == READY) {
         wait_ms(conn, 1000);
+        pg_cancel_unwanted(conn);
         if (!is_stuck(conn)) return;
     }
     if (conn->sm.at == READY || conn->sm.at == CONNECTING) sm_move(&conn->sm, BROKEN);
@@ -402,7 +406,13 @@ void pg_conn_init(struct pg_conn *conn, uv_loop_t *loop, const char *conninfo, c
     wait_ms(conn, 0);
 }
 
-bool pg_conn_is_ready(const struct pg_conn *conn) { return conn->sm.at == READY; }
+bool pg_conn_is_ready(const struct pg_conn *conn) { return conn->sm.at == READY && !conn->cancel; }
+
+bool pg_conn_is_slow(struct pg_conn *conn)
+{
+    struct pg_query *oldest = first_flying(conn);
+    return oldest && uv_now(conn->loop) - oldest->sent_at > SLOW_MS;
+}
 
 static void on_timer_closed(uv_handle_t *handle)
 {
@@ -416,6 +426,7 @@ void pg_conn_close(struct pg_conn *conn, void (*closed)(struct pg_conn *conn))
 {
     sm_move(&conn->sm, CLOSED);
     conn->closed = closed;
+    pg_cancel_forget(conn);
     unwatch(conn);
     PQfinish(conn->pg);
     conn->pg = NULL;

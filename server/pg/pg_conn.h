@@ -54,6 +54,7 @@ struct pg_conn {
     bool at_prepare;     /* ... or rather the answer to its preparation */
     uint64_t heard_at;   /* when the last answer came */
     uint64_t reconnects;
+    struct pg_cancel *cancel; /* under way: nothing is sent meanwhile; or NULL */
     struct pg_session session;
 
     void (*closed)(struct pg_conn *conn);
@@ -64,6 +65,9 @@ void pg_conn_init(struct pg_conn *conn, uv_loop_t *loop, const char *conninfo, c
                   unsigned statement_timeout_ms, const struct pg_conn_hooks *hooks);
 
 bool pg_conn_is_ready(const struct pg_conn *conn);
+
+/* What is sent now would wait: the oldest batch takes its time. */
+bool pg_conn_is_slow(struct pg_conn *conn);
 
 /* Sends a batch; only while ready. */
 void pg_conn_send(struct pg_conn *conn, struct pg_query *query);

@@ -41,13 +41,19 @@ static struct pg_query *take(struct list *list)
 
 /* ---- the queue ---------------------------------------------------------------------- */
 
+/* Behind what takes long is the last place to wait. */
+static int burden(const struct pg_pool *pool, struct pg_conn *conn)
+{
+    return conn->n_flying + (pg_conn_is_slow(conn) ? pool->depth : 0);
+}
+
 static struct pg_conn *least_loaded(struct pg_pool *pool)
 {
     struct pg_conn *best = NULL;
     for (int i = 0; i < pool->n_conns; i++) {
         struct pg_conn *conn = &pool->conns[i];
         if (pg_conn_is_ready(conn) && conn->n_flying < pool->depth &&
-            (!best || conn->n_flying < best->n_flying))
+            (!best || burden(pool, conn) < burden(pool, best)))
             best = conn;
     }
     return best;
@@ -57,8 +63,12 @@ static void pump(struct pg_pool *pool)
 {
     struct pg_conn *conn;
     while (!list_empty(&pool->queue) && (conn = least_loaded(pool))) {
+        struct pg_query *query = take(&pool->queue);
         pool->n_queue--;
-        pg_conn_send(conn, take(&pool->queue));
+        if (query->unwanted)
+            pg_batch_fail(query, E_CANCELLED, "nobody waits for it any more");
+        else
+            pg_conn_send(conn, query);
     }
 }
 
@@ -101,6 +111,7 @@ static void on_timer(uv_timer_t *timer)
 void pg_pool_send(struct pg_pool *pool, struct pg_query *query)
 {
     pg_batch_begin(query);
+    query->unwanted = false;
     query->sent_at = uv_now(pool->loop);
     pool->stats.queries++;
     struct pg_conn *conn = list_empty(&pool->queue) && !pool->closing ? least_loaded(pool) : NULL;

@@ -5,10 +5,10 @@
 #include "server/pg/pg_query.h"
 
 /*
- * A few pg_conns that share one queue. A query goes to the least loaded
- * connection that is up and has room in its pipeline; otherwise it waits, in order.
- * Queries of different sends may run at the same time and in any order: what must
- * come after something is sent from its `done`, or is in its batch.
+ * A few pg_conns that share one queue. A query goes to the least loaded connection that is up
+ * and has room in its pipeline, and behind a slow one only if all are; otherwise it waits, in
+ * order. Queries of different sends may run at the same time and in any order: what must come after
+ * something is sent from its `done`, or is in its batch.
  *
  * Everything is bounded: connections, queries in flight on each (`depth`), queries
  * waiting (`queue_max`) and how long they wait (`patience_ms`). Beyond, E_BUSY.

@@ -29,6 +29,10 @@
  *     connection `done` gets E_BUSY and the caller decides. One that had not left
  *     us waits for the next connection, up to the pool's patience, then E_BUSY;
  *   - when the pool is closed before, E_CANCELLED;
+ *   - whoever sets `unwanted` of one that was sent does not wait for its result any more: within a
+ *     second or two it is not sent, or the server is asked to stop it, and `done` gets E_CANCELLED
+ *     or E_BUSY. One that shares its connection's pipeline with others goes on, as theirs would be
+ *     stopped in its place. For reads: what it would have changed may be done or not;
  *   - in `done` the query may be sent again, freed or forgotten.
  *
  * Statements are prepared on each connection when first met, under the address
@@ -59,6 +63,7 @@ struct pg_query {
     void (*done)(struct pg_query *query, PGresult *rows, const struct error *err);
     void *data;
     struct pg_query *and_then;
+    bool unwanted; /* of the first of a batch; false when sent */
 
     /* private */
     struct list link;

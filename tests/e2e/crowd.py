@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Many clients and bad ones: listeners hear every event, idle connections cost little and are still served, who
-reads a byte a second keeps nobody waiting, a full disk is said and survived, and a service that stops waits
-for PostgreSQL no longer than it said.
+reads a byte a second keeps nobody waiting, who leaves is not worked for, a full disk is said and survived,
+and a service that stops waits for PostgreSQL no longer than it said.
 
     crowd.py [--listeners N] [--idle N] [--slow N] [--seconds N]"""
 import argparse, os, pathlib, re, resource, select, shutil, socket, subprocess, sys, tempfile, threading, time
@@ -176,6 +176,34 @@ def full_disk():
         place.rmdir()
 
 
+def leavers(lathed, n):
+    """Statements of clients that have left are stopped: here they wait for a table that somebody holds."""
+    def sql(text):
+        return ["psql", "-XAtq", "-h", str(lathed.dir / "pg/run"), "-U", "lathe", "postgres", "-c", text]
+    waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%from dataset%'"
+    def count():
+        return int(subprocess.run(sql(waiting), capture_output=True, text=True, check=True).stdout)
+    holder = subprocess.Popen(sql("begin; lock table dataset; select pg_sleep(20)"))
+    time.sleep(0.5)
+    gone = [connect(lathed, head(lathed, "/v1/datasets") + "\r\n") for _ in range(n)]
+    deadline = time.monotonic() + 10
+    while count() < n:
+        assert time.monotonic() < deadline, f"{count()} of {n} statements wait"
+        time.sleep(0.1)
+    for s in gone:
+        s.close()
+    deadline = time.monotonic() + 10  # far below the time-out of statements
+    while count():
+        assert time.monotonic() < deadline, f"{count()} statements of clients that have left still wait"
+        time.sleep(0.1)
+    assert holder.poll() is None, "the table was let go of"
+    lathed.get("/v1/searches")  # by those connections
+    holder.kill()
+    subprocess.run(sql("select pg_terminate_backend(pid) from pg_stat_activity where query like 'begin; lock%'"), check=True, stdout=subprocess.DEVNULL)
+    holder.wait()
+    lathed.get("/v1/datasets")
+
+
 def main():
     parser = argparse.ArgumentParser()
     for name, otherwise in [("listeners", 200), ("idle", 1000), ("slow", 20), ("seconds", 3)]:
@@ -191,6 +219,7 @@ def main():
         listeners(lathed, o.listeners)
         idle(lathed, o.idle)
         slow_readers(lathed, o.slow, o.seconds)
+        leavers(lathed, 3)
     stopped_while_they_wait()
     full_disk()
     print("ok")

@@ -198,6 +198,86 @@ static void test_close_any_time(void)
     }
 }
 
+static const char left_sql[] = "select pg_sleep($1::float8) as left";
+
+/* Who is running what, seen from outside. */
+static int n_sleepers(void)
+{
+    return atoi(scratch_ask(&scratch, "select count(*) from pg_stat_activity where "
+                                      "application_name = 'test'"
+                                      " and state = 'active' and query like '%left%'"));
+}
+
+/* What nobody wants is stopped, but not while it shares its connection with what somebody wants. */
+static void test_unwanted(void)
+{
+    open_pool(&(struct pg_pool_options){ .n_conns = 1, .depth = 2 });
+    ask(ask_of("up", plus_one, "0"));
+    scratch_wait(&scratch, &n_done, 1);
+    start();
+    struct ask *left = ask_of("left", left_sql, "15"), *waits = ask_of("waits", plus_one, "2");
+    ask(left);
+    scratch_run(&scratch, 100);
+    CHECK_INT(n_sleepers(), 1);
+    left->query.unwanted = true;
+    scratch_wait(&scratch, &n_done, 1);
+    CHECK_STR(story, "left=busy;");
+    CHECK_INT(n_sleepers(), 0);
+
+    ask(ask_of("up", plus_one, "0")); /* once the request to cancel is through */
+    scratch_wait(&scratch, &n_done, 2);
+
+    start();
+    left = ask_of("left", left_sql, "2.5");
+    ask(left);
+    ask(ask_of("behind", plus_one, "1")); /* now nobody can stop the one before it alone */
+    ask(waits);
+    ask(ask_of("last", plus_one, "3"));
+    left->query.unwanted = waits->query.unwanted = true;
+    scratch_wait(&scratch, &n_done, 4);
+    CHECK(!strcmp(story, "left=;behind=2;waits=cancelled;last=4;") ||
+              !strcmp(story, "left=;waits=cancelled;behind=2;last=4;"),
+          "%s", story);
+    close_pool();
+}
+
+/* However a statement and the wish to stop it meet, the next one is left alone. */
+static void test_unwanted_any_time(void)
+{
+    open_pool(&(struct pg_pool_options){ .n_conns = 1 });
+    ask(ask_of("up", plus_one, "0"));
+    scratch_wait(&scratch, &n_done, 1);
+    for (int i = 0; i < 6; i++) { /* the connection looks once a second */
+        char seconds[16];
+        start();
+        snprintf(seconds, sizeof seconds, "%.4f", 0.97 + 0.01 * i);
+        struct ask *left = ask_of("left", left_sql, seconds);
+        ask(left);
+        left->query.unwanted = true;
+        scratch_wait(&scratch, &n_done, 1);
+        ask(ask_of("next", sleep_sql, "0.02"));
+        scratch_wait(&scratch, &n_done, 2);
+        CHECK(!strcmp(story, "left=busy;next=;") || !strcmp(story, "left=;next=;"), "%s", story);
+    }
+    close_pool();
+}
+
+/* Quick ones go past a connection that takes long. */
+static void test_slow_neighbour(void)
+{
+    open_pool(&(struct pg_pool_options){ .n_conns = 2 });
+    ask(ask_of("up", plus_one, "0"));
+    scratch_wait(&scratch, &n_done, 1);
+    scratch_run(&scratch, 100);
+    start();
+    ask(ask_of("slow", sleep_sql, "0.6"));
+    scratch_run(&scratch, 100);
+    for (int i = 0; i < 5; i++) ask(ask_of("q", plus_one, "1"));
+    scratch_wait(&scratch, &n_done, 6);
+    CHECK_STR(story, "q=2;q=2;q=2;q=2;q=2;slow=;");
+    close_pool();
+}
+
 static void on_again(struct pg_query *query, PGresult *rows, const struct error *err)
 {
     struct ask *ask = query->data;
@@ -284,6 +364,9 @@ int main(void)
     test_limits();
     test_close();
     test_close_any_time();
+    test_unwanted();
+    test_unwanted_any_time();
+    test_slow_neighbour();
     test_send_from_done();
     test_listen();
     test_server_killed();
