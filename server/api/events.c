@@ -76,6 +76,10 @@ static void go_live(struct reader *r)
     const struct hub *hub = r->req->app->hub;
     bool gap;
     const struct hub_event *event;
+    if (!hub) { /* the service stops */
+        stream_end(r->stream);
+        return;
+    }
     while ((event = hub_after(hub, r->cursor, &gap)) && !gap)
         if (!give(r, event)) return;
     if (gap)

@@ -170,6 +170,7 @@ static void on_timer_closed(uv_handle_t *handle)
     struct app *app = hub->app;
     void (*closed)(struct app *) = hub->closed;
     while (hub->n) forget_oldest(hub);
+    while (!list_empty(&hub->watchers)) list_remove(hub->watchers.next); /* they leave later */
     free(hub);
     app->hub = NULL;
     closed(app);

@@ -109,6 +109,10 @@ static void on_counted(struct pg_query *query, PGresult *rows, const struct erro
 {
     struct request *req = query->data;
     struct buf out;
+    if (exchange_of(req)->http->closing) { /* pools and counts may be gone */
+        reply_problem(req, 503, "busy", "the service is stopping");
+        return;
+    }
     buf_init(&out, sizeof asked.text);
     if (!err->status) print_jobs(&out, rows);
     snprintf(asked.text, sizeof asked.text, "%s", out.failed || !out.bytes ? "" : out.bytes);

@@ -107,30 +107,40 @@ def slow_readers(lathed, n, seconds):
 
 
 def stopped_while_they_wait():
-    """The answers of those who left, and of those who did not, come when the service has stopped listening."""
+    """The answers of those who left, and of those who did not, come when the service has stopped listening; one
+    who asked for events does not read them."""
     with Lathed("--drain", "1", "--role", "api") as lathed:
         psql = ["psql", "-XAtq", "-h", lathed.dir / "pg/run", "-U", "lathe", "postgres", "-c"]
-        with subprocess.Popen([*psql, "begin; lock table architecture, search; select pg_sleep(600)"], stderr=subprocess.DEVNULL) as holder:
+        subprocess.run([*psql, "insert into event (subject, kind, body) select 'srch_1', 'x', jsonb_build_object('x', repeat('x', 5000)) from generate_series(1, 3000)"], check=True)
+        deaf = socket.socket()
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        deaf.connect((lathed.host, lathed.port))
+        deaf.sendall((head(lathed, "/v1/events?last_event_id=0") + "\r\n").encode())
+        assert deaf.recv(100).startswith(b"HTTP/1.1 200")
+        time.sleep(0.5)  # until nothing more goes through
+        with subprocess.Popen([*psql, "begin; lock table architecture, search, job; select pg_sleep(600)"], stderr=subprocess.DEVNULL) as holder:
             body = '{"shape": {"hidden_size": 8, "head_dim": 4, "vocab_size": 9, "layers": [{"q_heads": 2, "ffn": 8}]}}'
             post = head(lathed, "/v1/architectures").replace("GET", "POST") + f"Idempotency-Key: k\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
             everyone, n = [], 0
             deadline = time.monotonic() + 20 * PATIENCE
             locked = "select count(*) from pg_locks where relation = 'search'::regclass and mode = 'AccessExclusiveLock' and granted"
             waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
-            while n < 3:
-                assert time.monotonic() < deadline, f"{n} of 3 requests wait for the lock"
+            while n < 4:
+                assert time.monotonic() < deadline, f"{n} of 4 requests wait for the lock"
                 asked = subprocess.run([*psql, waits if everyone else locked], capture_output=True, text=True, check=True)
                 n = int(asked.stdout)
                 if n and not everyone:
-                    everyone = [connect(lathed, head(lathed, "/v1/searches") + "\r\n"), connect(lathed, post), connect(lathed, post.replace(" k", " k2"))]
+                    everyone = [connect(lathed, head(lathed, "/v1/searches") + "\r\n"), connect(lathed, post), connect(lathed, post.replace(" k", " k2")),
+                                connect(lathed, head(lathed, "/metrics") + "\r\n")]
             for s in everyone[1:]:
                 s.close()
             began = time.monotonic()
             assert lathed.stop() == 0, lathed.tail()
             took = time.monotonic() - began
             everyone[0].close()
+            deaf.close()
             holder.wait(10)
-        print(f"three wait for a lock, two of them left: stopped after {took:.1f} s", flush=True)
+        print(f"four wait for a lock, three of them left, one is deaf: stopped after {took:.1f} s", flush=True)
         assert took < 10 * PATIENCE
 
 
