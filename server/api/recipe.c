@@ -28,8 +28,7 @@ void training_init(struct training *training, int threads)
                     .clip_norm = 1.0 },
         .validate_every = 100,
         .validation_tokens = 16384,
-        .checkpoint_every = 200,
-        .checkpoint_keep = 2,
+        .checkpoint = { .every_steps = 200, .keep = 2 },
         .seed = 1,
         .threads = threads,
     };
@@ -105,6 +104,18 @@ enum status recipe_inherit(struct recipe *recipe, const char *json, size_t len, 
     return err->status;
 }
 
+static void read_checkpoint(struct kept_checkpoints *c, struct field *f)
+{
+    struct field steps;
+    c->every_steps = field_int_or(f, "every_steps", 1, MAX_STEPS, c->every_steps);
+    c->keep = field_int_or(f, "keep", 1, 100, c->keep);
+    c->major_every = field_int_or(f, "major_every", 0, MAX_STEPS, c->major_every);
+    c->n_milestones = (int)field_array(f, "milestones", TRAINING_MILESTONES, &steps);
+    for (int i = 0; i < c->n_milestones; i++)
+        c->milestone[i] = field_item_int(&steps, (size_t)i, 1, MAX_STEPS);
+    field_end(f);
+}
+
 void training_read(struct training *t, struct field *body, bool with_seed)
 {
     struct field f;
@@ -115,11 +126,7 @@ void training_read(struct training *t, struct field *body, bool with_seed)
             field_int_or(&f, "tokens", 1, INT64_C(1) << 40, t->validation_tokens);
         field_end(&f);
     }
-    if (field_object(body, "checkpoint", &f)) {
-        t->checkpoint_every = field_int_or(&f, "every_steps", 1, MAX_STEPS, t->checkpoint_every);
-        t->checkpoint_keep = field_int_or(&f, "keep", 1, 100, t->checkpoint_keep);
-        field_end(&f);
-    }
+    if (field_object(body, "checkpoint", &f)) read_checkpoint(&t->checkpoint, &f);
     t->backend = field_choice_or(body, "backend", training_backends, t->backend);
     t->precision = field_choice_or(body, "precision", training_precisions, t->precision);
     t->threads = (int)field_int_or(body, "threads", 1, MAX_THREADS, t->threads);
@@ -162,21 +169,26 @@ static void emit_recipe(const struct recipe *r, struct emit *e)
     emit_end(e);
 }
 
-static void emit_every(struct emit *e, const char *name, int64_t every, const char *what, int64_t n)
+static void emit_checkpoint(const struct kept_checkpoints *c, struct emit *e)
 {
-    emit_key(e, name);
-    emit_begin(e, '{');
-    emit_kv_int(e, "every_steps", every);
-    emit_kv_int(e, what, n);
-    emit_end(e);
+    emit_key(e, "checkpoint"), emit_begin(e, '{');
+    emit_kv_int(e, "every_steps", c->every_steps);
+    emit_kv_int(e, "keep", c->keep);
+    emit_kv_int(e, "major_every", c->major_every);
+    emit_key(e, "milestones"), emit_begin(e, '[');
+    for (int i = 0; i < c->n_milestones; i++) emit_int(e, c->milestone[i]);
+    emit_end(e), emit_end(e);
 }
 
 void training_emit(const struct training *t, struct emit *e)
 {
     emit_key(e, "recipe");
     emit_recipe(&t->recipe, e);
-    emit_every(e, "validation", t->validate_every, "tokens", t->validation_tokens);
-    emit_every(e, "checkpoint", t->checkpoint_every, "keep", t->checkpoint_keep);
+    emit_key(e, "validation"), emit_begin(e, '{');
+    emit_kv_int(e, "every_steps", t->validate_every);
+    emit_kv_int(e, "tokens", t->validation_tokens);
+    emit_end(e);
+    emit_checkpoint(&t->checkpoint, e);
     emit_kv_string(e, "backend", training_backends[t->backend]);
     if (t->precision) emit_kv_string(e, "precision", training_precisions[t->precision]);
     emit_kv_int(e, "threads", t->threads);

@@ -14,7 +14,9 @@
  *                "lora": {"rank": 8, "alpha": 16, "targets": ["q", "down"]}},   runs that inherit
  *                                only, none by default; alpha twice the rank, all seven targets
  *     "validation": {"every_steps": 100, "tokens": 16384},
- *     "checkpoint": {"every_steps": 200, "keep": 2},
+ *     "checkpoint": {"every_steps": 200, "keep": 2, "major_every": 0, "milestones": []},
+ *                                     the newest two stay, and those at multiples of major_every
+ *                                     and at the milestones, steps that get one of their own
  *     "backend": "cpu", "threads": 2, "seed": 1, "priority": 0,
  *     "precision": "bf16"             "float32" or "bf16"; left out, as the backend prefers
  *
@@ -22,6 +24,8 @@
  * configured. What is stored and sent to the trainer is complete, so that a default that
  * changes later changes nothing about what was asked before.
  */
+enum { TRAINING_MILESTONES = 64 };
+
 struct recipe {
     int64_t batch_size, sequence_length, grad_accum, warmup_steps;
     double learning_rate, decay_fraction, min_lr_ratio;
@@ -37,8 +41,11 @@ struct recipe {
 
 struct training {
     struct recipe recipe;
-    int64_t validate_every, validation_tokens, checkpoint_every, checkpoint_keep;
-    int64_t seed;
+    int64_t validate_every, validation_tokens, seed;
+    struct kept_checkpoints {
+        int64_t every_steps, keep, major_every, milestone[TRAINING_MILESTONES];
+        int n_milestones;
+    } checkpoint;
     int threads, priority;
     int backend;   /* index of training_backends */
     int precision; /* index of training_precisions; 0: not said */

@@ -377,7 +377,7 @@ static enum status start(struct attempt *a, struct error *err)
 
 static void never_started(struct attempt *a, const struct error *err)
 {
-    verdict_set(&a->verdict, "crash", "%s", err->text);
+    verdict_set(&a->verdict, err->status == E_BUSY ? "again" : "crash", "%s", err->text);
     log_error("runner: %s: %s", a->subject, err->text);
     if (a->journal) journal_hold(a->journal);
     sm_move(&a->sm, ENDED);

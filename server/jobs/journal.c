@@ -119,7 +119,8 @@ enum status journal_open(struct journal **out, uv_loop_t *loop,
     struct stat st;
     int fd = open(options->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (fd < 0 || fstat(fd, &st)) {
-        fail(err, E_IO, "cannot open %s: %s", options->path, strerror(errno));
+        fail(err, errno == ENOSPC ? E_BUSY : E_IO, "cannot open %s: %s", options->path,
+             strerror(errno));
         if (fd >= 0) close(fd);
         return err->status;
     }
@@ -144,7 +145,8 @@ enum status journal_open(struct journal **out, uv_loop_t *loop,
 int journal_writer(const struct journal *j, struct error *err)
 {
     int fd = open(j->path, O_WRONLY | O_APPEND | O_CLOEXEC);
-    if (fd < 0) fail(err, E_IO, "cannot open %s: %s", j->path, strerror(errno));
+    if (fd < 0)
+        fail(err, errno == ENOSPC ? E_BUSY : E_IO, "cannot open %s: %s", j->path, strerror(errno));
     return fd;
 }
 

@@ -2,32 +2,50 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 #include "search/base/log.h"
+
+enum { LEAST_ROOM = 256 * 1024 };
+
+bool work_dir_is_full(const char *work_dir)
+{
+    struct statvfs fs;
+    return !statvfs(work_dir, &fs) && fs.f_bavail * fs.f_frsize < LEAST_ROOM;
+}
+
+/* A disk is full until somebody makes room: that is no fault of the job's. */
+static enum status cannot(const char *what, const char *path, struct error *err)
+{
+    bool full = errno == ENOSPC || errno == EDQUOT;
+    return fail(err, full ? E_BUSY : E_IO, "cannot %s %s: %s%s", what, path, strerror(errno),
+                full ? "; it starts once there is room" : "");
+}
 
 static enum status write_text(const char *path, const char *text, struct error *err)
 {
     FILE *file = fopen(path, "we");
-    if (!file) return fail(err, E_IO, "cannot write %s: %s", path, strerror(errno));
+    if (!file) return cannot("write", path, err);
     bool bad = fputs(text, file) == EOF || fputc('\n', file) == EOF;
     bad |= fclose(file) != 0;
-    return bad ? fail(err, E_IO, "cannot write %s: %s", path, strerror(errno)) : OK;
+    return bad ? cannot("write", path, err) : OK;
 }
 
 enum status work_dir_make(const char *work_dir, const char *document, struct error *err)
 {
     char draft[1100], path[1100];
-    if (mkdir(work_dir, 0700) && errno != EEXIST)
-        return fail(err, E_IO, "cannot make %s: %s", work_dir, strerror(errno));
+    if (mkdir(work_dir, 0700) && errno != EEXIST) return cannot("make", work_dir, err);
     snprintf(draft, sizeof draft, "%s/job.json.new", work_dir);
     snprintf(path, sizeof path, "%s/job.json", work_dir);
+    if (work_dir_is_full(work_dir)) {
+        errno = ENOSPC;
+        return cannot("work in", work_dir, err);
+    }
     TRY(write_text(draft, document, err));
-    if (rename(draft, path)) return fail(err, E_IO, "cannot write %s: %s", path, strerror(errno));
-    return OK;
+    return rename(draft, path) ? cannot("write", path, err) : OK;
 }
 
 void work_dir_claim(const char *work_dir, int pid)

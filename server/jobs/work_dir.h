@@ -1,6 +1,7 @@
 #ifndef SERVER_JOBS_WORK_DIR_H
 #define SERVER_JOBS_WORK_DIR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include "search/base/error.h"
 
@@ -13,7 +14,10 @@
 #define WORK_DIR_LOG     "trainer.log"
 #define WORK_DIR_JOURNAL "events.ndjson"
 
-/* Makes the folder when missing and writes job.json by rename. */
+/* Hardly anything can be written there: then a trainer cannot even say what is wrong. */
+bool work_dir_is_full(const char *work_dir);
+
+/* Makes the folder when missing and writes job.json by rename. E_BUSY: the disk is full. */
 enum status work_dir_make(const char *work_dir, const char *document, struct error *err);
 
 /* Remembers the trainer that works here now. */

@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""Checkpoints that stay, and the disk that jobs write to filling up under a trainer: the run says why it waits,
+loses nothing, and goes on by itself once there is room. The small file system needs root."""
+import contextlib, os, pathlib, re, subprocess, tempfile, time
+from lathed import Lathed, SHAPE, make_dataset, skip_unless_possible
+
+RUN = {"name": "r", "shape": SHAPE, "threads": 1, "recipe": {"batch_size": 2, "sequence_length": 32},
+       "validation": {"every_steps": 100000, "tokens": 64}}
+
+
+def steps_kept(lathed, run):
+    names = (p.name for p in (lathed.files / "jobs" / run["job"] / "checkpoints").iterdir())
+    return sorted(int(re.search(r"\d+", name)[0]) for name in names)
+
+
+def checkpoints_that_stay(lathed, data):
+    """The newest two, multiples of 40, and steps 7 and 33, which are no multiples of anything."""
+    keep = {"every_steps": 10, "keep": 2, "major_every": 40, "milestones": [7, 33]}
+    run = lathed.post("/v1/runs", {**RUN, "dataset": data, "budget": {"tokens": 64 * 115}, "checkpoint": keep})
+    assert run["checkpoint"] == keep, run["checkpoint"]
+    done = lathed.wait("/v1/runs/" + run["id"])
+    assert done["state"] == "succeeded", done
+    kept = steps_kept(lathed, run)
+    assert set(kept) >= {7, 33, 40, 80} and len(kept) <= 6 and kept[-1] >= 110, kept
+    plain = lathed.post("/v1/runs", {**RUN, "dataset": data, "budget": {"tokens": 64}})
+    assert plain["checkpoint"] == {"every_steps": 200, "keep": 2, "major_every": 0, "milestones": []}, plain
+    for wrong, pointer in (({"milestones": [0]}, "/checkpoint/milestones/0"), ({"milestones": 5}, "/checkpoint/milestones"),
+                           ({"milestones": [1] * 65}, "/checkpoint/milestones"), ({"major_every": -1}, "/checkpoint/major_every")):
+        reply = lathed.ask("POST", "/v1/runs", {**RUN, "dataset": data, "budget": {"tokens": 64}, "checkpoint": wrong})
+        assert reply.status == 422 and reply.json["errors"][0]["pointer"] == pointer, (wrong, reply.body)
+
+
+def fill(place):
+    file = os.open(place / "ballast", os.O_WRONLY | os.O_CREAT)
+    with contextlib.suppress(OSError):
+        while True:
+            os.write(file, bytes(1 << 12))
+    os.close(file)
+
+
+def full(lathed, data, place):
+    body = {**RUN, "dataset": data, "budget": {"tokens": 64 * 6000}, "checkpoint": {"every_steps": 50}}
+    path = "/v1/runs/" + lathed.post("/v1/runs", body)["id"]
+    lathed.wait(path, ("running",))
+    began = time.monotonic()
+    while lathed.get(path)["step"] < 60:
+        time.sleep(0.02)
+        assert time.monotonic() - began < 60
+    fill(place)
+    while True:
+        now = lathed.get(path)
+        if re.search("disk|space", now["reason"] or ""):
+            break
+        assert now["state"] in ("queued", "starting", "running") and time.monotonic() - began < 60, now
+        time.sleep(0.02)
+    print(f"{now['state']} at step {now['step']}, attempt {now['attempt']}: {now['reason']}")
+    time.sleep(12)  # longer than a job that crashes is tried again
+    waits = lathed.get(path)
+    assert waits["state"] in ("queued", "starting", "running") and re.search("disk|space", waits["reason"]), waits
+    (place / "ballast").unlink()
+    done = lathed.wait(path)
+    assert done["state"] == "succeeded" and done["step"] == 6000 and done["attempt"] > 1, done
+    said = subprocess.run(["psql", "-qXAt", "-h", lathed.dir / "pg" / "run", "-U", "lathe", "postgres", "-c",
+                           "select count(*) - count(distinct step), max(step), max(gap) from (select step, step - lag(step) over (order by step)"
+                           f" as gap from metric where job_id = {done['job'][4:]}) m"],
+                          capture_output=True, text=True, check=True).stdout.strip()
+    twice, last, gap = map(int, said.split("|"))
+    assert twice == 0 and last == 6000 and gap <= 64, said  # it tells of every 64th step
+    assert not list(pathlib.Path(lathed.files / "jobs").glob("*/checkpoints/*.tmp*"))
+
+
+@contextlib.contextmanager
+def small_disk(megabytes):
+    """A file system of its own, or None."""
+    place = pathlib.Path(tempfile.mkdtemp(prefix="lathe-full-"))
+    can = os.getuid() == 0 and not subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", place], capture_output=True, check=False).returncode
+    try:
+        yield place if can else None
+    finally:
+        if can:
+            subprocess.run(["umount", place], check=True)
+        place.rmdir()
+
+
+if __name__ == "__main__":
+    skip_unless_possible()
+    with small_disk(24) as place:
+        options = ["--files-dir", str(place / "files")] if place else []
+        with Lathed(*options) as lathed:
+            lathed.files = place / "files" if place else lathed.dir
+            data = make_dataset(lathed)
+            lathed.wait("/v1/datasets/" + data)
+            checkpoints_that_stay(lathed, data)
+            if place:
+                full(lathed, data, place)
+            else:
+                print("full disk: not tried, only root can mount a small file system")
+    print("ok")
