@@ -18,6 +18,7 @@ import shutil
 import signal
 import statistics
 import subprocess
+import threading
 import time
 
 ARGS = None
@@ -169,10 +170,45 @@ def apart(a, b):
             "mean_late": round(statistics.mean(abs(x[s] - y[s]) for s in late), 4), "end": round(y[steps[-1]] - x[steps[-1]], 4)}
 
 
+def memory_mib():
+    """Used on each GPU; asked for while a run is under way."""
+    out = subprocess.run(["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"], capture_output=True, text=True).stdout
+    return [int(line) for line in out.split()]
+
+
+def watched(*args, **more):
+    """A run's events, and the most memory seen in use on the first GPU."""
+    seen, over = [0], threading.Event()
+
+    def look():
+        while not over.wait(0.5):
+            seen.append(max(memory_mib() or [0]))
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    events = train(*args, **more)
+    over.set()
+    watcher.join()
+    return events, max(seen)
+
+
+def moments():
+    """Two ranks that share AdamW's moments against two that do not: same steps, speed, memory."""
+    B, steps, found = 16, 80, {}
+    for turn in (1, 2):
+        for shared in (False, True):
+            events, memory = watched(f"moments-{shared}-{turn}", B, steps, seq=1024, ranks=2, every=20, shard_moments=shared)
+            found.setdefault(shared, []).append((events, memory, speed(events, 20, 10**9)))
+    say(moments="two GPUs", tokens_per_second={"plain": [x[2] for x in found[False]], "shared": [x[2] for x in found[True]]},
+        memory_mib={"plain": max(x[1] for x in found[False]), "shared": max(x[1] for x in found[True])},
+        shared_against_plain=apart(found[False][0][0], found[True][0][0]), plain_again=apart(found[False][0][0], found[False][1][0]))
+
+
 def ranks():
-    if not ARGS.only_killing:
+    if not ARGS.only_killing and not ARGS.only_moments:
         scaling_and_curves()
-    kill_a_rank()
+    if ARGS.only_moments or not ARGS.only_killing:
+        moments()
+    kill_a_rank(ARGS.only_moments)
 
 
 def scaling_and_curves():
@@ -191,9 +227,9 @@ def scaling_and_curves():
     say(curve_against="one GPU, cuda instead of cuda-exact", **apart(base, train("fast", B, backend="cuda", **shape)))
 
 
-def kill_a_rank():
+def kill_a_rank(shard_moments):
     def small(name):
-        return job(name, "search", ARGS.small, 32, 512, budget={"tokens": 0}, recipe={"learning_rate": 1e-3},
+        return job(name, "search", ARGS.small, 32, 512, budget={"tokens": 0}, recipe={"learning_rate": 1e-3, "shard_moments": shard_moments},
                    search={"schedule": {"warmup_steps": 100, "steps_per_unit": 1}, "stop": {"ratio": 0.15}},
                    validation={"every_steps": 100, "tokens": 65536}, checkpoint={"every_steps": 100, "keep": 2})
     whole = run(small("whole"), ranks=2)
@@ -201,7 +237,7 @@ def kill_a_rank():
     killed = run(small("killed"), ranks=2, kill_at=middle)
     again = run(small("killed"), ranks=2)
     both = {**removals(killed), **removals(again)}
-    say(resume="two GPUs, one rank killed", removals=len(removals(whole)), resumed_from=of(again, "start")[0]["resumed_from_step"] if of(again, "start") else None,
+    say(resume="two GPUs, one rank killed", shard_moments=shard_moments, removals=len(removals(whole)), resumed_from=of(again, "start")[0]["resumed_from_step"] if of(again, "start") else None,
         same_removals=both == removals(whole), same_end=end(again) == end(whole), end=end(again), whole=end(whole))
 
 
@@ -217,16 +253,16 @@ def variants(base):
     def train(**more):
         return {"kind": "train", "budget": {"tokens": 60 * 1024}, "validation": {"every_steps": 20, "tokens": 16384}, **more}
 
-    def search(update=None, **criterion):
+    def search(update=None, space=None, **criterion):
         return {"kind": "search", "budget": {"tokens": 20 * 1024}, "validation": {"every_steps": 20, "tokens": 16384},
                 "search": {"criterion": criterion, "schedule": {"warmup_steps": 5, "rounds": 6, "steps_per_unit": 10}, "stop": {"ratio": 0.3},
-                           **({"update": update} if update else {})}}
+                           **({"update": update} if update else {}), **({"space": space} if space else {})}}
     return {
         "plain": train(), "recompute": train(recipe={"recompute": True}), "micro-batches": train(recipe={"grad_accum": 2}),
         "biases": train(bias=True), "z-loss": train(recipe={"z_loss": 1e-3}),
         "LoRA": train(model={"path": base}, recipe={"lora": {"rank": 8}}),
         "teacher": train(teacher={"path": base, "weight": 0.5, "temperature": 2}),
-        "search": search(), "search, fisher": search(name="fisher"), "search, bypass": search(name="bypass"),
+        "search": search(), "search, fisher": search(name="fisher"), "search, bypass": search(space={"types": ["heads", "ffn"]}, name="bypass"),
         "search, flap + bias": search("bias", name="flap"), "search, obs": search("obs", name="obs"),
         "evaluate": {"kind": "evaluate", "model": {"path": base}, "tasks": [
             {"name": "text", "form": "text", "files": [{"path": f"{ARGS.work}/text.jsonl"}]},
@@ -254,6 +290,8 @@ def kinds():
     pathlib.Path(ARGS.work, "text.jsonl").write_text("".join(json.dumps({"text": f"It was the {n}th day of spring, and still nobody had come to see them."}) + "\n" for n in range(40)))
     base = f"{ARGS.work}/plain-cpu/result"
     for name, more in variants(base).items():
+        if ARGS.only and name not in ("plain", *ARGS.only.split("; ")):
+            continue
         found = {}
         for backend in backends:
             events = one_kind(name, backend, more)
@@ -286,7 +324,9 @@ def main():
     a.add_argument("--backend", default="cuda-exact")
     a.add_argument("--batch", type=int, default=8)
     a.add_argument("--seq", type=int, default=2048)
+    a.add_argument("--only", help="of kinds: these and plain, '; ' between them")
     a.add_argument("--only-killing", action="store_true", help="of ranks: neither speed nor curves")
+    a.add_argument("--only-moments", action="store_true", help="of ranks: shared moments against plain, and a killed rank with them")
     a.add_argument("--every", type=int, default=500, help="steps between checkpoints of the search")
     ARGS = a.parse_args()
     pathlib.Path(ARGS.work).mkdir(parents=True, exist_ok=True)
