@@ -268,7 +268,7 @@ struct backend {
     void (*share_begin)(struct backend *be, struct block *grads, size_t at, size_t n);
     void (*share_finish)(struct backend *be);
     /* Elements edge[i]..edge[i + 1] of the weights become those of rank i, of n, everywhere; behind
-     * what was called so far and before what is called next. */
+     * what was called so far and before what is called next. Nothing happens with one rank. */
     void (*spread)(struct backend *be, struct block *weights, const size_t *edge, int n);
 
     void *state; /* the backend's own */

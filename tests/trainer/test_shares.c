@@ -162,6 +162,20 @@ static void add_up(void)
     backend_close(be);
 }
 
+/* Moments that do not start at 0, in the kernels of a GPU. */
+static void on_a_gpu(const char *backend)
+{
+    struct error err = { 0 };
+    struct backend *be;
+    if (backend_open(&be, backend, 1, &err)) {
+        printf("without %s: %s\n", backend, err.text);
+        return;
+    }
+    backend_close(be);
+    through_steps_and_removals(backend, 2, true);
+    through_steps_and_removals(backend, 3, false);
+}
+
 int main(void)
 {
     add_up();
@@ -169,5 +183,7 @@ int main(void)
     through_steps_and_removals("cpu", 2, false);
     through_steps_and_removals("cpu", 3, true);
     through_steps_and_removals("cpu", 37, false); /* more than there are slots: some have none */
+    on_a_gpu("cuda-f32");
+    on_a_gpu("cuda-exact");
     return 0;
 }
