@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "tests/support/check.h"
+#include "trainer/data/tokenizer.h"
 #include "trainer/export/pad.h"
 #include "trainer/export/runtimes.h"
 #include "trainer/formats/file.h"
@@ -143,6 +144,25 @@ static void test_exact(struct weights *w, enum export_format format, const char 
     CHECK_STR(result.architecture, architecture);
     same_bits(w, copy);
     weights_close(copy);
+}
+
+/* llama.cpp loads a file without a tokenizer only if it says so. */
+static void test_no_vocab(struct weights *w)
+{
+    char dir[128], path[160], *bytes;
+    size_t len;
+    struct error err = { 0 }, none = { 0 };
+    struct export_result result;
+    struct export_spec spec = { EXPORT_GGUF, quant_type_named("F32"), NULL, 512, { 0 } };
+    struct tokenizer *t;
+    snprintf(dir, sizeof dir, "%s/no-vocab", root);
+    snprintf(path, sizeof path, "%s/model.gguf", dir);
+    CHECK_OK(dir_make(dir, &err), err);
+    CHECK_OK(export_model(w, &spec, dir, &result, &err), err);
+    CHECK_OK(file_read(&bytes, &len, path, 1 << 24, &err), err);
+    CHECK(memmem(bytes, len, "no_vocab", 8), "the file does not say that it has no tokenizer");
+    CHECK_INT(tokenizer_gguf(&t, path, &none), E_MISSING);
+    free(bytes);
 }
 
 static void test_padded(struct weights *w, enum export_format format, bool all_alike)
@@ -355,6 +375,7 @@ int main(void)
     test_exact(odd, EXPORT_HF, "LatheForCausalLM");
     test_exact(odd, EXPORT_GGUF, "deci");
     test_exact(rope, EXPORT_GGUF, "llama");
+    test_no_vocab(plain);
     test_padded(plain, EXPORT_DECILM, false);
     test_padded(odd, EXPORT_DECILM, false);
     test_padded(odd, EXPORT_HF_PADDED, true);

@@ -147,7 +147,7 @@ static enum status read_all(struct reading *r)
     char model[64];
     gguf_string(r->g, "tokenizer.ggml.model", model, sizeof model, r->err);
     TRY(r->err->status);
-    if (!*model)
+    if (!*model || !strcmp(model, "no_vocab") || !strcmp(model, "none"))
         return fail(r->err, E_MISSING, "the file holds no tokenizer (key tokenizer.ggml.model)");
     TRY(find_arrays(r));
     if (!strcmp(model, "gpt2"))

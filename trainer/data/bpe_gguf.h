@@ -8,6 +8,7 @@
  * Tokenizers inside GGUF files.
  *
  *   tokenizer.ggml.model   "gpt2": byte-level with merges; "llama": of characters with scores
+ *                          "no_vocab", "none": there is none
  *   tokenizer.ggml.pre     "gpt-2", "smollm", "qwen2", "llama-bpe": how text is cut
  *   .tokens .token_type .merges .scores .bos_token_id .eos_token_id .add_bos_token
  * (bpe_scores.h says how scores become rules)

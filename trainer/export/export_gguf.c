@@ -80,9 +80,10 @@ static enum status put_keys(struct writing *wr, struct error *err)
     gguf_put_u32(&wr->out, "general.file_type", file_type(wr->spec->type));
     if (wr->spec->type->block > 1) gguf_put_u32(&wr->out, "general.quantization_version", 2);
     put_shape(&wr->out, s, wr->spec->max_position);
-    return wr->spec->tokenizer_dir
-               ? bpe_gguf_put(&wr->out, wr->spec->tokenizer_dir, s->vocab_size, err)
-               : OK;
+    if (wr->spec->tokenizer_dir)
+        return bpe_gguf_put(&wr->out, wr->spec->tokenizer_dir, s->vocab_size, err);
+    gguf_put_string(&wr->out, "tokenizer.ggml.model", "no_vocab"); /* llama.cpp wants it said */
+    return OK;
 }
 
 /* ---- tensors

@@ -55,7 +55,7 @@ static void put_gguf(struct emit *e, const struct export_spec *spec, const struc
 {
     const char *why = not_in_transformers(spec, r);
     bool whole = spec->tokenizer_dir != NULL;
-    put(e, "llama.cpp", whole, whole ? "as it is" : "there is no tokenizer in it");
+    put(e, "llama.cpp", true, whole ? "as it is" : "by ids alone: there is no tokenizer in it");
     put(e, "ollama", whole,
         whole ? "FROM ./model.gguf; built on llama.cpp" : "there is no tokenizer in it");
     put(e, "transformers", !why, why ? why : "with gguf_file=\"model.gguf\", as float32");
