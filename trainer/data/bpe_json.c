@@ -98,7 +98,9 @@ static void read_unigram(struct field *model, struct bpe *bpe, bool byte_level)
     size_t n = field_array(model, "vocab", BPE_MAX_TOKENS, &vocab);
     for (int id = 0; id < (int)n && !model->err->status; id++) read_scored(&vocab, id, bpe);
     if (!bpe->unigram.score) field_fail(model, "vocab", "has no scored text");
-    if (bpe->unknown >= (int)n) field_fail(model, "unk_id", "is not in the vocabulary");
+    size_t len;
+    bpe_vocab_text(&bpe->vocab, bpe->unknown, &len);
+    if (bpe->unknown >= 0 && !len) field_fail(model, "unk_id", "is not in the vocabulary");
 }
 
 static void read_model(struct field *root, struct bpe *bpe, bool byte_level)

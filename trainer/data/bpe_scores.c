@@ -24,7 +24,7 @@ static void add_cuts(struct bpe *bpe, int id, uint32_t rank)
 
 void bpe_rules_from_scores(struct bpe *bpe, struct bpe_scored *list, size_t n)
 {
-    qsort(list, n, sizeof *list, by_score);
+    if (n) qsort(list, n, sizeof *list, by_score);
     for (size_t i = 0; i < n; i++) add_cuts(bpe, list[i].id, (uint32_t)i);
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "trainer/data/bpe_bytes.h"
 #include "trainer/data/bpe_scores.h"
 #include "trainer/data/bpe_write.h"
 #include "trainer/data/tokenizer.h"
@@ -100,11 +101,20 @@ static void put_scored(struct reading *r, float score)
     r->list[r->n++] = (struct bpe_scored){ score, r->id };
 }
 
+static bool is_utf8(const char *text, size_t len)
+{
+    int rune;
+    size_t n = 1, at = 0;
+    for (; n && at < len; at += n) n = bpe_rune(text + at, len - at, &rune);
+    return n > 0;
+}
+
 static enum status add_piece(struct reading *r, const char *text, size_t len, float score,
                              uint64_t type)
 {
     int twin = bpe_vocab_find(&r->bpe->vocab, text, len);
     if (memchr(text, 0, len)) return fail(r->err, E_INPUT, "piece %d has a NUL inside", r->id);
+    if (!is_utf8(text, len)) return fail(r->err, E_INPUT, "piece %d is not UTF-8", r->id);
     if (twin >= 0) return fail(r->err, E_INPUT, "pieces %d and %d have the same text", twin, r->id);
     TRY(bpe_vocab_add(&r->bpe->vocab, r->id, text, len, r->err));
     bpe_unigram_set(&r->bpe->unigram, r->id, score); /* dropped again when it is none */
