@@ -2,14 +2,21 @@
 """Exports models and loads them with the runtimes that others use; prints one line per case and a table.
 
     python3 -m venv V; V/bin/pip install torch transformers safetensors numpy xllamacpp gguf mlx-lm 'mlx[cpu]'
-    V/bin/python tests/e2e/export_loaders.py [--bin build/dev/bin] [--keep FOLDER]
+    V/bin/python tests/e2e/export_loaders.py [--bin build/dev/bin] [--keep FOLDER] [--record tests/golden/export_loaders.txt]
 
 For every model (uniform, per-layer, GQA, tied, untied, biases, llama3 rope scaling, odd widths): export to every
 format, then compare the logits of each runtime with ours on the same ids, and 50 greedy tokens. A runtime that is
-not installed is skipped and named. Exit status 1 when something differs by more than its type allows."""
-import argparse, json, os, pathlib, subprocess, sys, tempfile, warnings
+not installed is skipped and named. Exit status 1 when something differs by more than its type allows, or a runtime
+does otherwise than the support matrix beside the export says; 77 when there is no runtime at all, as where CI runs. What
+it said last is in tests/golden/export_loaders.txt."""
+import argparse, collections, importlib.metadata, importlib.util, json, os, pathlib, subprocess, sys, tempfile, warnings
 
-import numpy as np
+try:
+    import numpy as np
+    import safetensors.numpy
+except ImportError as missing:
+    print(f"skipped: {missing}; the head of this file says what it takes")
+    sys.exit(77)
 
 warnings.filterwarnings("ignore")
 os.environ.update(TRANSFORMERS_VERBOSITY="error", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1")
@@ -214,13 +221,35 @@ def compare(runtime, target, folder, binaries, name, tokens, text_ids):
     return row
 
 
+def table(rows):
+    """Largest difference of each runtime and target over the models that it loads, and what it does not load."""
+    versions = [f"{n} {importlib.metadata.version(n)}" for n in ("transformers", "torch", "xllamacpp", "mlx-lm", "mlx") if importlib.util.find_spec(n.replace("-", "_"))]
+    loaded, refused = collections.defaultdict(list), collections.defaultdict(list)
+    for r in rows:
+        (refused if r.get("claimed") is False else loaded)[r["runtime"], r["target"]].append(r)
+    out = [", ".join(versions), f"{len(MODELS)} models, {len(rows)} cases: {sum(map(len, loaded.values()))} loaded, {sum(map(len, refused.values()))} that the support matrix says are not",
+           "", f"{'runtime':14}{'target':20}{'models':>6}  {'largest difference':>18}  50 greedy tokens equal"]
+    for (runtime, target), group in sorted(loaded.items()):
+        greedy_ = [r["greedy_equal"] for r in group if "greedy_equal" in r]
+        worst = max((r["max_abs"] for r in group if "max_abs" in r), default=float("nan"))
+        out.append(f"{runtime:14}{target:20}{len(group):6}  {worst:18.1e}  {f'{sum(greedy_)} of {len(greedy_)}' if greedy_ else '-'}")
+    out += ["", "as the support matrix says, not loaded, or loaded as something else:"]
+    for (runtime, target), group in sorted(refused.items()):
+        out.append(f"{runtime:14}{target:20}" + ", ".join(sorted(r["model"] for r in group)))
+    bad = [r for r in rows if not r["ok"]]
+    return "\n".join([*out, "", *(f"FAILED {json.dumps(r)}" for r in bad), f"{len(rows) - len(bad)} passed, {len(bad)} failed"]) + "\n"
+
+
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--bin", type=pathlib.Path, default=ROOT / "build/dev/bin")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--record", type=pathlib.Path, help="where the table goes, too")
+    parser.add_argument("--bin", type=pathlib.Path, default=os.environ.get("LATHE_BIN_DIR", ROOT / "build/dev/bin"))
     parser.add_argument("--keep", type=pathlib.Path)
     args = parser.parse_args()
     root = args.keep or pathlib.Path(tempfile.mkdtemp(prefix="lathe-export-"))
     runtimes = available([(Transformers, "transformers"), (LlamaCpp, "xllamacpp"), (Mlx, "mlx_lm")])
+    if not runtimes:
+        sys.exit(77)
     rows = []
     for seed, (name, spec) in enumerate(MODELS.items()):
         model = root / name / "model"
@@ -245,9 +274,11 @@ def main():
                                  "failed": f"{type(why).__name__}: {why}"[:160]})
                 print(json.dumps(rows[-1]), flush=True)
         print(json.dumps({"model": name, "padded_overhead": next(t["overhead"] for t in report["targets"] if t["format"] == "hf_padded")}))
-    bad = [r for r in rows if not r["ok"]]
-    print(f"{len(rows) - len(bad)} passed, {len(bad)} failed")
-    sys.exit(bool(bad))
+    if args.record:
+        args.record.write_text(table(rows))
+    print("\n" + table(rows))
+    sys.exit(any(not r["ok"] for r in rows))
 
 
-main()
+if __name__ == "__main__":
+    main()
