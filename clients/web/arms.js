@@ -64,16 +64,6 @@ export function paired(a, b) {
     return { rows, n: pairs.length };
 }
 
-/* The first x from which on a part of the rows (0 low, 1 mean, 2 high) stays below zero, or null. */
-export function below(rows, part) {
-    let since = null;
-    for (const [x, y] of rows) {
-        if (y[part] >= 0) since = null;
-        else if (since === null) since = x;
-    }
-    return since;
-}
-
 /* Running mean that forgets, `weight` of the past in it; without the pull of the first value. */
 export function smooth(points, weight) {
     let sum = 0, share = 0;

@@ -174,14 +174,17 @@ class Making(Base):
         name, text = self.saved(lambda: self.b.click_text("Report as Markdown"))
         self.assertEqual((name, text), ("cmp_1.md", "# cmp_1\n"))
 
-    def test_the_budget_rule_moves_the_crossover(self):
+    def test_the_crossover_is_the_service_s_and_the_budget_rule_moves_the_curves(self):
         self.sign_in("#/comparisons/cmp_1?pair=inherit-human&loss=validation_loss")
-        b, said = self.b, "return document.querySelector('.lead').textContent"
-        b.wait(f"return (() => {{ {said} }})().includes('stays below Human practice')", what="a crossover")
-        before = b.js(said)
+        b, said = self.b, "Keep weights stays below Human practice from 20.5\u00a0K training tokens on (validation loss; by seed: 10.2\u00a0K, 20.5\u00a0K, 20.5\u00a0K)."
+        b.wait("return document.querySelector('.lead').textContent === arguments[0]", said, what="the service's crossover")
+        first = "return document.querySelectorAll('figure.chart')[1].querySelector('.numbers tbody td, .numbers tbody th')?.textContent"
+        b.js("for (const d of document.querySelectorAll('figure.chart .numbers')) d.open = true")
+        before = b.wait(first, what="the difference as numbers")
         b.js("const s = document.querySelector('#curve_rule'); s.value = 'kept'; s.dispatchEvent(new Event('change'))")
-        b.wait(f"return (() => {{ {said} }})() !== arguments[0]", before, what="another crossover, or none")
+        b.wait(f"return (() => {{ {first} }})() !== arguments[0]", before, what="another difference")
         b.wait("return location.hash.includes('rule=kept')")
+        self.assertEqual(b.text(".lead"), said)
 
     def test_any_two_axes_make_a_front(self):
         self.sign_in("#/pareto?from=runs")

@@ -7,7 +7,7 @@ import { EventParser } from "/web/stream.js";
 import * as f from "/web/format.js";
 import { params, paramSplit, flopsPerToken, kvBytesPerToken, isUniform, describe } from "/web/cost.js";
 import { front } from "/web/front.js";
-import { at, band, armRows, interval, paired, below, smooth } from "/web/arms.js";
+import { at, band, armRows, interval, paired, smooth } from "/web/arms.js";
 import { csv, records, fileName } from "/web/save.js";
 import { ticks, logTicks, chartSvg } from "/web/chart_svg.js";
 import { headline, scoreText, metricsOf } from "/web/metrics.js";
@@ -162,9 +162,12 @@ const tests = {
         same(rows[1][1].map((v) => v.toFixed(3)), ["-4.484", "-2.000", "0.484"]); /* 4.303 / sqrt(3) around -2 */
         same(interval([5]), [5, 5, 5]);
         same(paired(arm(1), [{ seed: 9, points: [[0, 1]] }]), { rows: [], n: 0 });
-        same([below([[0, [1, 1, 1]], [5, [-2, -1, 1]], [9, [-2, -1, -1]]], 1), below([[0, [1, 1, 1]], [5, [-2, -1, 1]], [9, [-2, -1, -1]]], 2), below([[0, [0, 0, 0]]], 1)], [5, 9, null]);
-        same(verdict("A", "B", [[0, [1, 1, 1]], [5000, [-2, -1, 1]]], 2), "A stays below B from 5 K tokens on; the 95 % interval over 2 seeds still holds zero at the end.");
-        same(verdict("A", "B", [[0, [1, 1, 1]]], 2), "A is not below B at the end of these curves.");
+        const d = (lower, tokens, per_seed) => ({ differences: [{ a: "inherit", b: "human", crossover: { lower, tokens, per_seed } }] });
+        same(verdict(d("inherit", 5000, [4000, null]), "human", "inherit"), "Keep weights stays below Human practice from 5 K training tokens on (validation loss; by seed: 4 K, never).");
+        same(verdict(d("human", 5000, [5000]), "inherit", "human"), "Human practice stays below Keep weights from 5 K training tokens on (validation loss, one seed).");
+        same(verdict(d(null, null, [null]), "inherit", "human"), "At the end neither is below the other.");
+        same(verdict({ differences: [{ a: "inherit", b: "human", crossover: null }] }, "inherit", "human").startsWith("There is no budget"), true);
+        same(verdict(d("inherit", 1, [1]), "reinit", "human").startsWith("Where they cross is said"), true);
     },
     "smoothing is not pulled to the first value"() {
         same(smooth([[0, 4], [1, 4], [2, 4]], 0.8).map(([, y]) => y.toFixed(9)), ["4.000000000", "4.000000000", "4.000000000"]);

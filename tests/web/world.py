@@ -165,7 +165,8 @@ class World:
             d = [x - y for x, y in zip(of(a), of(b))]
             m = sum(d) / 3
             half = 4.303 * math.sqrt(sum((x - m) ** 2 for x in d) / 2 / 3)
-            differences.append({"a": a, "b": b, "mean": m, "per_seed": d, "ci95": [m - half, m + half]})
+            differences.append({"a": a, "b": b, "mean": m, "per_seed": d, "ci95": [m - half, m + half],
+                                "crossover": {"lower": a if m < 0 else b, "tokens": 20480, "per_seed": [10240, 20480, 20480]}})
         self.comparisons["cmp_1"] = {"id": "cmp_1", "name": "found against drawn", "state": "succeeded", "architecture": arch["id"], "budget_rule": "train_matched", "budget": {"tokens": 204800},
                                      "arms": arms, "differences": differences, "created_at": "2026-11-22T09:00:00Z"}
 

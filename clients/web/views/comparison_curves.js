@@ -6,7 +6,7 @@
 import { h, fill, select } from "../dom.js";
 import { get } from "../api.js";
 import { Chart } from "../chart.js";
-import { armRows, below, paired, smooth } from "../arms.js";
+import { armRows, paired, smooth } from "../arms.js";
 import { section } from "../common.js";
 import { count, fixed, signed } from "../format.js";
 
@@ -76,18 +76,19 @@ export class Curves {
         this.smoothLabel.hidden = this.key !== "loss";
         this.chart.set(armRows(this.arms.map((a) => this.counted(a).map((c) => c.points))));
         if (!this.pair) return;
-        const [a, b] = this.pair.split("-"), { rows, n } = paired(this.counted(a), this.counted(b));
-        this.gap.set(rows);
-        fill(this.note, verdict(nameOf(a), nameOf(b), rows, n));
+        const [a, b] = this.pair.split("-");
+        this.gap.set(paired(this.counted(a), this.counted(b)).rows);
+        fill(this.note, verdict(this.item, a, b));
     }
 }
 
-/* Where one arm comes to lie below the other, in words. */
-export function verdict(a, b, rows, n) {
-    if (!n) return "Neither arm has a seed in common with the other yet.";
-    if (!rows.length) return "The two arms have no tokens in common under this rule.";
-    const mean = below(rows, 1), sure = n > 1 ? below(rows, 2) : null, start = rows[0][0];
-    const from = (x) => (x === start ? "over all of these curves" : `from ${count(x)} tokens on`);
-    if (mean === null) return `${a} is not below ${b} at the end of these curves.`;
-    return `${a} stays below ${b} ${from(mean)}${n < 2 ? "; one seed, so no interval" : sure === null ? `; the 95 % interval over ${n} seeds still holds zero at the end` : `; with 95 % confidence (${n} seeds) ${from(sure)}`}.`;
+/* From where on one arm lies below the other, in words: what the service found, whose every number is a
+ * budget that both arms reported. The curves above may count other tokens or show another loss. */
+export function verdict(item, a, b) {
+    const found = (item.differences || []).find((d) => [d.a, d.b].sort().join() === [a, b].sort().join()), { crossover } = found || {};
+    if (!found) return "Where they cross is said when both have finished with the same seed.";
+    if (!crossover) return "There is no budget at which all seeds of both were measured, so nothing can be said of where they cross.";
+    if (!crossover.lower) return "At the end neither is below the other.";
+    const other = crossover.lower === a ? b : a, seeds = crossover.per_seed.map((x) => (x === null ? "never" : count(x)));
+    return `${nameOf(crossover.lower)} stays below ${nameOf(other)} from ${count(crossover.tokens)} training tokens on (validation loss${seeds.length > 1 ? `; by seed: ${seeds.join(", ")}` : ", one seed"}).`;
 }

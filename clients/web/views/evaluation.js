@@ -35,7 +35,7 @@ export async function show(page, { id, signal, pulse }) {
     let draw = () => {};
     const live = liveItem({ path: "/v1/evaluations", id, signal, onState: pulse, changed: (item) => draw(item) });
     const item = await live.ready;
-    const state = h("span", { class: "state" }), actions = h("span"), reason = h("p", { class: "reason" }), body = h("div"), bar = h("progress", { max: 1, "aria-label": "Items done" });
+    const state = h("span", { class: "state" }), actions = h("span"), reason = h("p", { class: "reason" }), body = h("div"), kept = h("div"), bar = h("progress", { max: 1, "aria-label": "Items done" });
     let shown = "";
     draw = (now) => {
         const { progress } = now;
@@ -47,10 +47,11 @@ export async function show(page, { id, signal, pulse }) {
         fill(state, badge(now.state));
         fill(actions, verbButtons("evaluations", now, live.acted, now.state === "succeeded" ? harnessButton(item, signal) : null));
         fill(reason, now.reason || "");
+        fill(kept, filesOf(item.id, signal));
         const results = now.results || [];
         fill(body, results.length ? results.map(resultPanel) : section("Results", h("p", { class: "hint" }, ["failed", "cancelled"].includes(now.state) ? "There are none." : "They appear task by task.")));
     };
     draw(item);
     fill(page, heading(item.name || `Evaluation ${item.id}`, state, actions), reason, bar,
-        h("dl", { class: "stats" }, stat("Of", subjectLink(item)), stat("Tasks", String((item.tasks || item.results || []).length)), stat("Created", clock(item.created_at))), body, filesOf(item.id, signal));
+        h("dl", { class: "stats" }, stat("Of", subjectLink(item)), stat("Tasks", String((item.tasks || item.results || []).length)), stat("Created", clock(item.created_at))), body, kept);
 }
