@@ -75,6 +75,8 @@ pid_t lathed_start(int *out, const char *const *flags)
 int lathed_exit(pid_t pid, int at_most_s)
 {
     int how;
+    const char *patience = getenv("LATHE_PATIENCE");
+    if (patience) at_most_s *= atoi(patience);
     for (int i = 0; i < at_most_s * 100; i++) {
         if (waitpid(pid, &how, WNOHANG) == pid)
             return WIFEXITED(how) ? WEXITSTATUS(how) : 1000 + WTERMSIG(how);

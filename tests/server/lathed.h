@@ -25,7 +25,7 @@ bool lathed_is_ready(void);
 /* SIGTERM, and exit status 0. */
 void lathed_down(pid_t pid);
 
-/* Exit status, 1000 + signal, or -1 (and killed) when it takes longer. */
+/* Exit status, 1000 + signal, or -1 (and killed) when it takes longer (times LATHE_PATIENCE). */
 int lathed_exit(pid_t pid, int at_most_s);
 
 /* A file below lathed_dir; a file's text. Both live until the next call. */
