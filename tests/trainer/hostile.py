@@ -261,6 +261,7 @@ tk("normalizer_unknown", "normalizer", byte_tokenizer(normalizer={"type": "BertN
 tk("larger_than_the_model", "vocabulary|tokens", byte_tokenizer(added_tokens=[{"id": 256 + i, "content": f"<{i}>", "special": True} for i in range(50)]))
 
 tk("unigram_unknown_outside", "unk_id", byte_tokenizer(pre_tokenizer=None, model={"type": "Unigram", "unk_id": 1, "vocab": [["a", -1.0]]}))
+tk("unigram_unknown_hole", "unk_id", byte_tokenizer(pre_tokenizer=None, model={"type": "Unigram", "unk_id": 1, "vocab": [["a", -1.0], ["", -2.0]]}))
 tk("unigram_twins", "same text", byte_tokenizer(pre_tokenizer=None, model={"type": "Unigram", "unk_id": 0, "vocab": [["a", -1.0], ["a", -2.0]]}))
 tk("unigram_score", "vocab", byte_tokenizer(pre_tokenizer=None, model={"type": "Unigram", "unk_id": 0, "vocab": [["a", 1e300]]}))
 
@@ -281,6 +282,7 @@ sp("endless_number", "cut off|sentencepiece|tokenizer", piece(b"a") + b"\x18" + 
 sp("length_2_60", "cut off|sentencepiece|tokenizer", piece(b"a") + b"\x0a" + b"\xff" * 8 + b"\x0f")
 sp("no_pieces", "not JSON|vocabulary", PLAIN)
 sp("twins", "same text", piece(b"a") + piece(b"a", -1.0) + PLAIN)
+sp("not_utf8", "UTF-8", piece(b"a") + piece(b"\xc3") + PLAIN)
 sp("no_number", "number", piece(b"a", float("nan")) + PLAIN)
 sp("unused", "unused", piece(b"a") + piece(b"b", -1.0, 5) + PLAIN)
 sp("words", "type", piece(b"a") + b"\x12\x02\x18\x03")
