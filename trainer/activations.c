@@ -1,7 +1,7 @@
 #include "trainer/activations.h"
 
 /* Rows of logits at a time: at least this many (fewer cost speed), more while the backend likes. */
-enum { CHUNK_ROWS = 512 };
+enum { CHUNK_ROWS = 256 };
 
 /* Hands out a block from front to back. */
 struct shelf {
