@@ -87,8 +87,38 @@ static bool prepare(struct backend *be, const struct projection *p)
     return true;
 }
 
-static void linear_forward(struct backend *be, const struct projection *p, int n, struct view inp)
+/* Maps whose weights, biases aside, lie under one another and whose outputs lie side by side are
+ * one map: its product is larger, and dense, which oneDNN has its best kernels for. */
+static bool joins(const struct projection *p, const struct projection *next)
 {
+    const struct view *w = &p->weight, *x = &next->weight, *o = &p->out, *q = &next->out;
+    bool plain_maps = !p->bias.block && !p->base.block && !next->bias.block && !next->base.block;
+    return plain_maps && w->block == x->block && w->ld == x->ld && w->cols == x->cols &&
+           x->at == w->at + (size_t)w->rows * (size_t)w->ld && o->block == q->block &&
+           o->ld == q->ld && q->at == o->at + (size_t)o->cols;
+}
+
+enum { MOST_MAPS = 3 };
+
+static int join(const struct projection *p, int n, struct projection *joined)
+{
+    int m = 0;
+    for (int k = 0; k < n; k++) {
+        if (m && joins(&joined[m - 1], &p[k])) {
+            joined[m - 1].weight.rows += p[k].weight.rows;
+            joined[m - 1].out.cols += p[k].out.cols;
+        } else {
+            joined[m++] = p[k];
+        }
+    }
+    return m;
+}
+
+static void linear_forward(struct backend *be, const struct projection *maps, int n,
+                           struct view inp)
+{
+    struct projection p[MOST_MAPS];
+    n = join(maps, n, p);
     uint16_t *at = scratch(be, room(inp) + most_room(p, n, false));
     struct rounded x = activations(be, inp, &at);
     for (int k = 0; k < n; k++) {
@@ -100,9 +130,11 @@ static void linear_forward(struct backend *be, const struct projection *p, int n
     }
 }
 
-static void linear_backward_input(struct backend *be, struct view d_inp, const struct projection *p,
-                                  int n)
+static void linear_backward_input(struct backend *be, struct view d_inp,
+                                  const struct projection *maps, int n)
 {
+    struct projection p[MOST_MAPS];
+    n = join(maps, n, p);
     for (int k = 0; k < n; k++) {
         uint16_t *at = scratch(be, most_room(&p[k], 1, true));
         struct rounded w = weights(be, p[k].weight, &at);
@@ -123,9 +155,11 @@ static void bias_gradient(struct backend *be, const struct projection *p, bool a
     }
 }
 
-static void linear_backward_weight(struct backend *be, const struct projection *p, int n,
+static void linear_backward_weight(struct backend *be, const struct projection *maps, int n,
                                    struct view inp, bool add)
 {
+    struct projection p[MOST_MAPS];
+    n = join(maps, n, p);
     uint16_t *at = scratch(be, room(inp) + most_room(p, n, true));
     struct rounded x = activations(be, inp, &at);
     for (int k = 0; k < n; k++) {

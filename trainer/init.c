@@ -37,16 +37,17 @@ static void fill_row(const struct slot *slot, int r, double std, uint64_t key, f
     }
 }
 
-void init_slot(const struct layout *layout, const struct slot *slot, uint64_t seed, float *to)
+void init_rows(const struct layout *layout, const struct slot *slot, uint64_t seed, int from,
+               int rows, float *to)
 {
     uint64_t key = rng_mix(seed, init_key(slot->name));
     double std = deviation(&layout->current, slot->kind);
     bool gain = slot->kind == SLOT_ATTN_NORM || slot->kind == SLOT_FFN_NORM ||
                 slot->kind == SLOT_FINAL_NORM;
-    for (int r = 0; r < slot->rows; r++) {
+    for (int r = 0; r < rows; r++) {
         float *row = to + (size_t)r * (size_t)slot->cols;
         if (slot->dims == 2)
-            fill_row(slot, r, std, key, row);
+            fill_row(slot, from + r, std, key, row);
         else
             for (int c = 0; c < slot->cols; c++) row[c] = gain ? 1 : 0;
     }

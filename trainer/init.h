@@ -16,6 +16,8 @@
 /* What decides which numbers a tensor of that name gets. */
 uint64_t init_key(const char *name);
 
-void init_slot(const struct layout *layout, const struct slot *slot, uint64_t seed, float *to);
+/* Rows from..from+rows-1 of a tensor, dense. */
+void init_rows(const struct layout *layout, const struct slot *slot, uint64_t seed, int from,
+               int rows, float *to);
 
 #endif

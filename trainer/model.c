@@ -244,17 +244,28 @@ void model_write(struct model *model, enum model_block which, const struct slot 
     model->be->upload(model->be, model_view(model, which, slot), from);
 }
 
+/* Some rows at a time: the embedding's copy would be the largest thing of all. */
+static void init_weights(struct model *model, const struct slot *slot, uint64_t seed)
+{
+    enum { ROWS = 1024 };
+    struct view all = model_view(model, MODEL_WEIGHTS, slot);
+    float *values = calloc((size_t)ROWS * (size_t)slot->cols, sizeof *values);
+    if (!values) abort();
+    for (int from = 0; from < slot->rows; from += ROWS) {
+        int rows = slot->rows - from < ROWS ? slot->rows - from : ROWS;
+        init_rows(&model->layout, slot, seed, from, rows, values);
+        model->be->upload(model->be, view_rows(all, from, rows), values);
+    }
+    free(values);
+}
+
 void model_init(struct model *model, uint64_t seed)
 {
     for (int i = 0; i < model->layout.n_slots; i++) {
         const struct slot *slot = &model->layout.slot[i];
-        float *values = calloc((size_t)slot->rows * (size_t)slot->cols, sizeof *values);
-        if (!values) abort();
         for (int which = MODEL_M; which <= MODEL_V; which++)
             if (model_keeps(model, (enum model_block)which, slot))
-                model_write(model, (enum model_block)which, slot, values);
-        init_slot(&model->layout, slot, seed, values);
-        model_write(model, MODEL_WEIGHTS, slot, values);
-        free(values);
+                model->be->zero(model->be, model_view(model, (enum model_block)which, slot));
+        init_weights(model, slot, seed);
     }
 }
