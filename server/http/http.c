@@ -16,7 +16,9 @@
 #include "server/http/listen.h"
 
 enum {
-    POOL_BYTES = 16 * 1024, /* per connection; about half of it is room for headers */
+    /* Per connection, and all of it is touched. Cookies take twice their size of it, and proxies
+     * that log people in send many: 7 KiB must pass. */
+    POOL_BYTES = 16 * 1024,
     SWEEP_MS = 500,
     CROWD = 256,       /* connections */
     RUNS = 16,         /* of libmicrohttpd per wake-up, before the loop gets its turn */

@@ -382,6 +382,14 @@ static void oversized(void)
     strcpy(request, "GET /hello HTTP/1.1\r\n" HOST);
     repeat(request + strlen(request), "X-Long: 0123456789012345678901234567890123456789\r\n", 2500);
     CHECK(!strncmp(wire_ask(&wire, request), "HTTP/1.1 431", 12), "a large header");
+    strcpy(request, "GET /hello HTTP/1.1\r\n" HOST "Cookie: ");
+    repeat(request + strlen(request), "0123456789abcdef", 448);
+    strcat(request, "\r\n" LAST);
+    CHECK(!strncmp(wire_ask(&wire, request), "HTTP/1.1 200", 12), "7 KiB of cookies");
+    strcpy(request, "GET /hello HTTP/1.1\r\n" HOST);
+    repeat(request + strlen(request), "X-Long: 0123456789012345678901234567890123456789\r\n", 100);
+    strcat(request, LAST);
+    CHECK(!strncmp(wire_ask(&wire, request), "HTTP/1.1 200", 12), "a hundred headers");
     strcpy(request, "GET /");
     repeat(request + strlen(request), "0123456789", 6000);
     strcat(request, " HTTP/1.1\r\n" HOST LAST);
