@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Are lists, trajectories, curves and comparisons of shapes as quick in a full database as in an empty one?
 
-    scale.py [--searches 100000] [--removals 100] [--points 500] [--dir DIR]
+    scale.py [--searches 100000] [--removals 100] [--points 500] [--dir DIR] [--times 100]
 
 Fills two: one with 30 searches, one with that many (10 M removals and 50 M metric points by default; some
-12 GB and ten minutes), each search with removals and metric points, and times every question against both by
-turns. Each holds one real search, so that its shapes replay. The programs come from LATHE_BIN_DIR."""
-import argparse, os, pathlib, shutil, statistics, subprocess, sys, time
+12 GB; CPU for some ten minutes), each search with removals and metric points, and times every question against both by
+turns (--times 0 only fills). Each holds one real search, so that its shapes replay. The programs come from LATHE_BIN_DIR."""
+import argparse, os, pathlib, shutil, statistics, subprocess, sys, threading, time
 
 HERE = pathlib.Path(__file__).resolve().parent
 os.environ.setdefault("LATHE_BIN_DIR", str(HERE.parents[1] / "build/release/bin"))
@@ -16,22 +16,21 @@ from lathed import Lathed, SEARCH, make_dataset  # noqa: E402
 
 FIRST = 1000  # ids of what is made up begin after it
 
-FILL = """
-set synchronous_commit = off;
-select count(span_add('metric', k * span_of('metric'))) from generate_series(1, {last} / span_of('metric') + 1) k;
+# Rows are made without checks and slow indexes, which come back when all are there; spans of metrics as the service makes them.
+FAST = "set synchronous_commit = off; set session_replication_role = replica; set maintenance_work_mem = '1GB';"
+SEARCHES = """
 insert into job (job_id, kind, subject, state, document, priority, finished_at, started_at, attempt, step, tokens, tokens_planned, params)
 overriding system value
 select g, 'search', 'srch_' || g, 'succeeded', s.document, 0, now(), now(), 1, s.step, s.tokens, s.tokens_planned, s.params
   from generate_series({first} + 1, {last}) g, (select * from job where kind = 'search' order by job_id limit 1) s;
 insert into search (search_id, name, dataset_id, spec, options, seed, context, source_shape, source_hash, params_source, job_id,
-                    removals, hidden, head_dim, q_heads, kv_heads, ffn)
+                    removals, hidden, head_dim, q_heads, kv_heads, ffn, reached)
 overriding system value
 select g, 'search ' || g, s.dataset_id, s.spec, s.options, g, s.context, s.source_shape, s.source_hash, 100000 + g % 50000, g,
-       {removals}, s.hidden, s.head_dim, s.q_heads, s.kv_heads, s.ffn
+       {removals}, s.hidden, s.head_dim, s.q_heads, s.kv_heads, s.ffn, {removals} * 100.0 / (100000 + g % 50000)
   from generate_series({first} + 1, {last}) g, (select * from search order by search_id limit 1) s;
 """
 REMOVALS = """
-set synchronous_commit = off;
 insert into architecture (search_id, ordinal, step, tokens, type, layer, positions, indices, min_heads, min_ffn, min_stem, runner_up,
                           params, params_non_embedding, flops_per_token, kv_bytes_per_token, ratio, shape_hash, snapshot)
 select g, o, o * 10, o * 640, case when o > 0 then 'ffn' end, case when o > 0 then -1 end,
@@ -40,9 +39,10 @@ select g, o, o * 10, o * 640, case when o > 0 then 'ffn' end, case when o > 0 th
        repeat(substr('0123456789abcdef', o % 16 + 1, 1), 64), case when o in (30, 60) then 'snapshots/' || o end
   from generate_series({low}, {high}) g, generate_series(0, {removals}) o;
 """
+SLOW_INDEXES = """select indexdef from pg_indexes where tablename = 'architecture'
+    and indexname in ('architecture_by_params', 'architecture_by_hash', 'architecture_by_ratio_alone')"""
 POINTS = """
-set synchronous_commit = off;
-insert into metric (job_id, step, tokens, at, loss, learning_rate, grad_norm, tokens_per_second, params)
+insert into {table} (job_id, step, tokens, at, loss, learning_rate, grad_norm, tokens_per_second, params)
 select g, p, p * 64, now(), 1 / (1 + p), 1e-3, 1, 1000, 100000 from generate_series({low}, {high}) g, generate_series(1, {points}) p;
 """
 
@@ -64,21 +64,49 @@ class Database:
     def sql(self, text):
         return subprocess.run(["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", self.where, "-c", text], capture_output=True, text=True, check=True).stdout.strip()
 
-    def fill(self, o):
-        began, last, piece = time.monotonic(), FIRST + self.searches, 5000
-        self.sql("alter system set max_wal_size = '8GB'")
+    def set(self, **settings):
+        for name, value in settings.items():
+            self.sql(f"alter system set {name} = '{value}'")
         self.sql("select pg_reload_conf()")
-        self.sql(FILL.format(first=FIRST, last=last, removals=o.removals))
-        for low in range(FIRST + 1, last + 1, piece):
-            span = {"low": low, "high": min(last, low + piece - 1), "removals": o.removals, "points": o.points}
-            self.sql(REMOVALS.format(**span))
-            self.sql(POINTS.format(**span))
-            print(f"\r{low - FIRST + piece} searches, {time.monotonic() - began:.0f} s", end="", flush=True, file=sys.stderr)
-        self.sql("analyze")
-        self.sql("vacuum")
+
+    def fast(self, text, **values):
+        self.sql(FAST + text.format(**values))
+
+    def fill(self, o):
+        began, last = time.monotonic(), FIRST + self.searches
+        self.set(max_wal_size="8GB", fsync="off", full_page_writes="off")
+        self.fast(SEARCHES, first=FIRST, last=last, removals=o.removals)
+        points = threading.Thread(target=self.fill_points, args=(o, last))
+        points.start()
+        self.fill_removals(o, last)
+        points.join()
+        self.sql("vacuum analyze")
+        self.set(fsync="on", full_page_writes="on")
+        self.sql("checkpoint")
         size = self.sql("select pg_size_pretty(pg_database_size('postgres'))")
-        print(f"\r{self.searches} searches filled in {time.monotonic() - began:.0f} s: "
-              + self.sql("select (select count(*) from architecture) || ' architectures, ' || (select count(*) from metric) || ' points'") + ", " + size)
+        print(f"{self.searches} searches filled in {time.monotonic() - began:.0f} s: "
+              + self.sql("select (select count(*) from architecture) || ' architectures, ' || (select count(*) from metric) || ' points'")
+              + ", " + size, flush=True)
+
+    def fill_removals(self, o, last):
+        indexes = self.sql(SLOW_INDEXES).split("\n")
+        for index in indexes:
+            self.sql("drop index " + index.split()[2])
+        for low in range(FIRST + 1, last + 1, 10000):
+            self.fast(REMOVALS, low=low, high=min(last, low + 9999), removals=o.removals)
+        for index in indexes:
+            self.fast("{index}", index=index)
+
+    def fill_points(self, o, last):
+        span = int(self.sql("select span_of('metric')"))
+        for begin in range(0, last + 2 * span, span):
+            ids = {"low": max(begin, FIRST + 1), "high": min(last, begin + span - 1), "points": o.points}
+            there = self.sql(f"select to_regclass('metric_{begin}')")
+            if not there:
+                self.sql(f"create table metric_{begin} (like metric including defaults including constraints)")
+            self.fast(POINTS, table=f"metric_{begin}", **ids)
+            if not there:
+                self.fast("alter table metric attach partition metric_{begin} for values from ({begin}) to ({end})", begin=begin, end=begin + span)
 
     def time(self, path):
         began = time.perf_counter()
@@ -124,6 +152,8 @@ def main():
     empty = Database(o.dir and o.dir + "-empty", 30, o)
     full = Database(o.dir, o.searches, o)
     worst = 0
+    if not o.times:
+        return [database.close(o.dir) for database in (empty, full)]
     for (name, path), (_, other) in zip(full.questions(), empty.questions()):
         for _ in range(8):  # until PostgreSQL has settled on its plans
             full.time(path), empty.time(other)
