@@ -18,7 +18,7 @@ enum { FRONT_MOST = 100000, ITEMS_MOST = 1000 };
 #define FROM " from architecture a left join search s using (search_id)"
 
 struct filter {
-    const char *name, *sql; /* @: its parameter */
+    const char *name, *sql; /* @: its parameter; NULL: it has none */
     enum { ID_OF_SEARCH, COUNT, SHARE, WEIGHTS, SOURCE } kind;
 };
 
@@ -28,7 +28,7 @@ static const struct filter filters[] = {
     { "max_params", "a.params <= @::bigint", COUNT },
     { "min_ratio", "a.ratio >= @::float8", SHARE },
     { "max_ratio", "a.ratio <= @::float8", SHARE },
-    { "weights", "(a.snapshot is not null) = @::boolean", WEIGHTS },
+    { "weights", NULL, WEIGHTS },
     { "source", "s.source_hash = @", SOURCE },
 };
 enum { N_FILTERS = sizeof filters / sizeof *filters, OF_SEARCH = 1 << 0, KEPT = 1 << N_FILTERS };
@@ -125,12 +125,14 @@ static void put_filters(struct buf *sql, unsigned which, int next)
 {
     for (int i = 0; i < N_FILTERS; i++) {
         if (!(which & 1u << i)) continue;
+        if (filters[i].kind == WEIGHTS) { /* as the partial index says it */
+            buf_printf(sql, " and a.snapshot is %s", which & KEPT ? "not null" : "null");
+            continue;
+        }
         const char *at = strchr(filters[i].sql, '@');
         buf_printf(sql, " and %.*s$%d%s", (int)(at - filters[i].sql), filters[i].sql, next++,
                    at + 1);
     }
-    if (which & KEPT)
-        buf_puts(sql, " and a.snapshot is not null"); /* as the partial index says it */
 }
 
 static const struct order *order_for(const struct wanted *w)
@@ -152,31 +154,32 @@ static const char *first_key(struct request *req, const struct wanted *w)
     return request_printf(req, "%s:%s", w->value[bound], bound % 2 ? "0" : PAGE_NEWEST);
 }
 
-static char *make_list(const struct wanted *w)
+static char *make_list(const struct wanted *w, int most)
 {
     const struct order *o = order_for(w);
     struct buf sql;
     size_t len;
     buf_init(&sql, 16384);
-    buf_printf(&sql, "select %s as _key, " ARCHITECTURE_LISTED FROM " where %s", o->key, o->after);
+    buf_printf(&sql, "select * from (select %s as _key, " ARCHITECTURE_LISTED FROM " where %s", o->key,
+               o->after);
     put_filters(&sql, w->filters, 3);
-    buf_printf(&sql, " order by %s limit $2", o->by);
+    buf_printf(&sql, " order by %s limit %d) page limit $2", o->by, most);
     return buf_detach(&sql, &len);
 }
 
 /* Statements are prepared by their address, so each is made once and stays. */
-static const char *list_sql(const struct wanted *w)
+static const char *list_sql(const struct wanted *w, int most)
 {
-    static char *made[N_ORDERS][KEPT << 1];
-    char **slot = &made[w->order][w->filters];
-    if (!*slot) *slot = make_list(w);
+    static char *made[2][N_ORDERS][KEPT << 1];
+    char **slot = &made[most > PAGE_MAX][w->order][w->filters];
+    if (!*slot) *slot = make_list(w, most);
     return *slot;
 }
 
 static void add_values(struct ask *ask, const struct wanted *w)
 {
     for (int i = 0; i < N_FILTERS; i++)
-        if (w->filters & 1u << i) ask_text(ask, w->value[i]);
+        if (w->filters & 1u << i && filters[i].sql) ask_text(ask, w->value[i]);
 }
 
 /* ---- the front ----------------------------------------------------------------------------- */
@@ -315,7 +318,7 @@ void architecture_list(struct request *req)
     } else if (err.status) {
         reply_error(req, &err);
     } else {
-        struct ask *ask = page_new(req, list_sql(&w), first_key(req, &w));
+        struct ask *ask = page_new(req, list_sql(&w, page_most(req)), first_key(req, &w));
         add_values(ask, &w);
         page_send(ask);
     }

@@ -13,8 +13,9 @@
  *     static void search_list(struct request *req) { listing_send(req, &searches); }
  *
  * Query members: those of page.h, the filters, and order_by, which is id (the oldest first) or -id
- * (the newest first, the default unless `oldest_first`). Each combination of filters is a statement
- * of its own, put together once, so that PostgreSQL plans for just what was asked.
+ * (the newest first, the default unless `oldest_first`). Each combination of filters, and each state of
+ * a job, is a statement of its own, put together once, so that PostgreSQL plans for just what was asked
+ * and plans once: nearly all jobs have one state, and hardly any another.
  *
  * A value is an id of kind `prefix`, one of `words`, or any text of at most LISTING_TEXT bytes.
  * `where` holds always.
@@ -32,7 +33,7 @@ struct listing {
     bool oldest_first;
     struct listing_filter filters[LISTING_FILTERS + 1]; /* the last has no name */
 
-    char *made[2][1 << LISTING_FILTERS]; /* private */
+    struct listing_made *made; /* private */
 };
 
 extern const char *const job_states[];

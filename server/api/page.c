@@ -90,6 +90,13 @@ static bool is_token(const char *text)
     return n && n <= TOKEN_MAX && !text[n];
 }
 
+int page_most(struct request *req)
+{
+    enum { FEW = 100 };
+    const char *size = request_query(req, "page_size");
+    return 1 + (!size || (strlen(size) <= 3 && atoi(size) <= FEW) ? FEW : PAGE_MAX);
+}
+
 struct ask *page_new(struct request *req, const char *sql, const char *first)
 {
     struct ask *ask = ask_new(req, sql, got);

@@ -17,10 +17,16 @@
  * What else it needs follows as $3 and on. Lists with filters are declared: listing.h.
  *
  * page_size is 1 to PAGE_MAX, PAGE_DEFAULT when not said. Tokens are opaque to clients.
+ *
+ * PostgreSQL takes a limit that it does not know for a tenth of the table, plans for that, and again
+ * at every call; so lists over many rows stand inside a second limit that it knows, page_most.
  */
 enum { PAGE_DEFAULT = 50, PAGE_MAX = 1000 };
 
 #define PAGE_NEWEST "9223372036854775807" /* `first` of lists that begin with the newest */
+
+/* Rows, as a number in the statement itself: at least $2, and one of two numbers. */
+int page_most(struct request *req);
 
 /* An ask for a page: $1 and $2 are set; add more as $3 and on, then page_send. */
 struct ask *page_new(struct request *req, const char *sql, const char *first);
