@@ -87,7 +87,7 @@ def main(seed):
         assert search["attempt"] == 1 and len(want["removals"]) > 20
 
         for what, how in [("trainer killed", lathed.kill_trainer), ("lathed killed", lambda: restart(lathed)),
-                          ("PostgreSQL killed", lambda: lathed.kill_postgres() or True),
+                          ("PostgreSQL killed", lathed.kill_postgres),
                           ("paused", lambda: pause_and_resume(lathed, path))]:
             began = time.monotonic()
             path = start(lathed, data)

@@ -112,8 +112,13 @@ class Lathed:
         return False
 
     def kill_postgres(self):
-        pid = int((next(self.dir.glob("**/postmaster.pid"))).read_text().split()[0])
-        os.kill(pid, signal.SIGKILL)
+        """False when it is down from the last time."""
+        try:
+            pid = int((next(self.dir.glob("**/postmaster.pid"))).read_text().split()[0])
+            os.kill(pid, signal.SIGKILL)
+            return True
+        except (ProcessLookupError, StopIteration, FileNotFoundError, ValueError, IndexError):
+            return False
 
     # ---- requests ----------------------------------------------------------------
 

@@ -114,10 +114,7 @@ def strike(lathed, how, rng, times):
     if how == "trainer":
         kill_a_trainer(lathed, rng)
     elif how == "postgres":
-        try:
-            lathed.kill_postgres()
-        except (ProcessLookupError, StopIteration, ValueError, IndexError):
-            pass  # it was about to come back from the last time
+        lathed.kill_postgres()
     elif how == "lathed":
         lathed.kill()
         lathed.start()
