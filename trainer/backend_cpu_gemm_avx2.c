@@ -152,18 +152,6 @@ AVX2 static void pack_rows(float *to, int K, int n, const float *b, ptrdiff_t ro
     }
 }
 
-static void pack_right(float *to, int K, int N, struct operand b)
-{
-    for (int j = 0; j < N; j += NR) {
-        float *panel = to + (ptrdiff_t)j * K;
-        int n = N - j < NR ? N - j : NR;
-        if (b.col == 1)
-            pack_rows(panel, K, n, b.at + j, b.row);
-        else
-            pack_columns(panel, K, n, b.at + j * b.col, b.col);
-    }
-}
-
 AVX2 INLINE void store_six(float *to, __m256 x)
 {
     _mm_storeu_ps(to, _mm256_castps256_ps128(x));
@@ -203,17 +191,9 @@ AVX2 static void pack_standing(float *to, int M, int K, const float *a, ptrdiff_
     }
 }
 
-static void pack_left(float *to, int M, int K, struct operand a)
-{
-    if (a.col != 1) {
-        pack_standing(to, M, K, a.at, a.col);
-        return;
-    }
-    for (int i = 0; i < M; i += MR)
-        pack_lying(to + (ptrdiff_t)i * K, K, M - i < MR ? M - i : MR, a.at + i * a.row, a.row);
-}
-
-static const struct tiles tiles = { MR, NR, 320, 168, 320, panel, pack_left, pack_right };
+static const struct tiles tiles = { MR, NR, 320, 168, 320,
+                                    panel,       pack_lying,  pack_standing, pack_rows,
+                                    pack_columns };
 
 BLOCKED_GEMM(avx2)
 

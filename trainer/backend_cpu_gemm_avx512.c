@@ -152,18 +152,6 @@ AVX512 static void pack_rows(float *to, int K, int n, const float *b, ptrdiff_t 
     }
 }
 
-static void pack_right(float *to, int K, int N, struct operand b)
-{
-    for (int j = 0; j < N; j += NR) {
-        float *panel = to + (ptrdiff_t)j * K;
-        int n = N - j < NR ? N - j : NR;
-        if (b.col == 1)
-            pack_rows(panel, K, n, b.at + j, b.row);
-        else
-            pack_columns(panel, K, n, b.at + j * b.col, b.col);
-    }
-}
-
 /* Rows of a lie along memory: 16 k of 12 rows at a time. */
 AVX512 static void pack_lying(float *to, int K, int m, const float *a, ptrdiff_t row)
 {
@@ -192,17 +180,9 @@ AVX512 static void pack_standing(float *to, int M, int K, const float *a, ptrdif
         }
 }
 
-static void pack_left(float *to, int M, int K, struct operand a)
-{
-    if (a.col != 1) {
-        pack_standing(to, M, K, a.at, a.col);
-        return;
-    }
-    for (int i = 0; i < M; i += MR)
-        pack_lying(to + (ptrdiff_t)i * K, K, M - i < MR ? M - i : MR, a.at + i * a.row, a.row);
-}
-
-static const struct tiles tiles = { MR, NR, 192, 384, 320, panel, pack_left, pack_right };
+static const struct tiles tiles = { MR, NR, 192, 384, 320,
+                                    panel,       pack_lying,  pack_standing, pack_rows,
+                                    pack_columns };
 
 BLOCKED_GEMM(avx512)
 

@@ -25,6 +25,27 @@ static struct operand part_of(struct operand x, int i, int j)
     return (struct operand){ x.at + i * x.row + j * x.col, x.row, x.col };
 }
 
+void blocked_pack_left(const struct tiles *t, float *to, int M, int K, struct operand a)
+{
+    if (a.col != 1)
+        t->pack_standing(to, M, K, a.at, a.col);
+    else
+        for (int i = 0; i < M; i += t->rows)
+            t->pack_lying(to + (ptrdiff_t)i * K, K, least(M - i, t->rows), a.at + i * a.row, a.row);
+}
+
+void blocked_pack_right(const struct tiles *t, float *to, int K, int N, struct operand b)
+{
+    for (int j = 0; j < N; j += t->cols) {
+        float *panel = to + (ptrdiff_t)j * K;
+        int n = least(N - j, t->cols);
+        if (b.col == 1)
+            t->pack_rows(panel, K, n, b.at + j, b.row);
+        else
+            t->pack_columns(panel, K, n, b.at + j * b.col, b.col);
+    }
+}
+
 /* Right panels of depth k from (k0, j0) on, `stride` apart, with all rows of the left operand. */
 static void one_block(const struct tiles *t, int M, int n, int k, struct side a, int k0,
                       const float *right, ptrdiff_t stride, float *c, int ldc, bool add,
@@ -41,7 +62,7 @@ static void one_block(const struct tiles *t, int M, int n, int k, struct side a,
         } else {
             struct operand lying = part_of(a.lying, i, k0);
             if (pack)
-                t->pack_left(panels, m, k, lying);
+                blocked_pack_left(t, panels, m, k, lying);
             else
                 left = lying, next = t->rows * lying.row;
         }
@@ -65,7 +86,7 @@ static void all_blocks(const struct tiles *t, int M, int N, int K, struct side a
             if (b.panels)
                 right = b.panels + (ptrdiff_t)k * t->cols;
             else
-                t->pack_right(scratch, depth, n, part_of(b.lying, k, j));
+                blocked_pack_right(t, scratch, depth, n, part_of(b.lying, k, j));
             one_block(t, M, n, depth, a, k, right, (ptrdiff_t)t->cols * (b.panels ? b.K : depth),
                       c + j, ldc, add || k, panels);
         }

@@ -25,12 +25,19 @@ struct tiles {
     void (*panel)(int m, int n, int depth, struct operand left, ptrdiff_t next, const float *right,
                   float *c, int ldc, bool add);
 
-    /* As struct gemm has them. */
-    void (*pack_left)(float *to, int M, int K, struct operand a);
-    void (*pack_right)(float *to, int K, int N, struct operand b);
+    /* The left operand: m <= rows of its rows, which lie along memory, into one panel; or all panels
+     * of one whose columns do. */
+    void (*pack_lying)(float *to, int K, int m, const float *a, ptrdiff_t row);
+    void (*pack_standing)(float *to, int M, int K, const float *a, ptrdiff_t col);
+    /* n <= cols columns of the right operand into one panel: its rows lie along memory, or its
+     * columns do. */
+    void (*pack_rows)(float *to, int K, int n, const float *b, ptrdiff_t row);
+    void (*pack_columns)(float *to, int K, int n, const float *b, ptrdiff_t col);
 };
 
-/* The products of struct gemm. */
+/* Packing and the products of struct gemm. */
+void blocked_pack_left(const struct tiles *t, float *to, int M, int K, struct operand a);
+void blocked_pack_right(const struct tiles *t, float *to, int K, int N, struct operand b);
 void blocked_product(const struct tiles *t, int M, int N, int K, struct operand a, struct operand b,
                      float *c, int ldc, bool add, float *scratch);
 void blocked_left_product(const struct tiles *t, int M, int N, int K, const float *left,
@@ -40,6 +47,14 @@ void blocked_right_product(const struct tiles *t, int M, int N, int k, struct op
 
 /* Defines struct gemm `name` over `tiles`, both of the file that uses this. */
 #define BLOCKED_GEMM(name)                                                                         \
+    static void pack_left(float *to, int M, int K, struct operand a)                               \
+    {                                                                                              \
+        blocked_pack_left(&tiles, to, M, K, a);                                                    \
+    }                                                                                              \
+    static void pack_right(float *to, int K, int N, struct operand b)                              \
+    {                                                                                              \
+        blocked_pack_right(&tiles, to, K, N, b);                                                   \
+    }                                                                                              \
     static void product(int M, int N, int K, struct operand a, struct operand b, float *c,         \
                         int ldc, bool add, float *scratch)                                         \
     {                                                                                              \
