@@ -42,8 +42,9 @@
  * activations are finite. Those of ref and cpu stay within `cols`.
  *
  * Order of execution is the order of the calls; a backend may run behind the
- * caller, and the downloads and `finish` wait for it. Calls come from one thread at a time. Same backend, same calls: the same bits (cpu: with any number of threads;
- * cuda: unless its attention is cuDNN's, see cuda-exact).
+ * caller, and the downloads and `finish` wait for it. Calls come from one thread at a time.
+ * Same backend, same calls: the same bits (cpu: with any number of threads; cuda: unless its
+ * attention is cuDNN's, see cuda-exact).
  */
 
 struct block;

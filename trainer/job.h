@@ -38,13 +38,13 @@
  *                 "shard_moments": false,    of several processes (ranks.h) each keeps AdamW's
  *                                    moments of its own share of the weights only. Checkpoints are
  *                                    the same, and a job may go on with or without; not with lora
-                 "z_loss": 0,        times log^2 of the softmax's sum, added to every loss (1e-4
-                                     in PaLM); not together with a teacher
-                 "lora": {"rank": 8, "alpha": 16, "targets": ["q", "down", ...]}},
-                                     none by default; kind train with model/path only: adapters
-                                     of these matrices (all seven) are trained in place of the
-                                     weights and added to them at the end (lora.h). alpha is
-                                     twice the rank when left out
+ *               "z_loss": 0,        times log^2 of the softmax's sum, added to every loss (1e-4
+ *                                   in PaLM); not together with a teacher
+ *               "lora": {"rank": 8, "alpha": 16, "targets": ["q", "down", ...]}},
+ *                                   none by default; kind train with model/path only: adapters
+ *                                   of these matrices (all seven) are trained in place of the
+ *                                   weights and added to them at the end (lora.h). alpha is
+ *                                   twice the rank when left out
  *      "teacher": {"path": "/folder", "weight": 0.5, "temperature": 2},   may be left out: what
  *                                     the model learns from besides the text (struct distill)
  *      "budget": {"tokens": N,        rounded up to whole steps; of a search: for the

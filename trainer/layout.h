@@ -13,8 +13,9 @@
  * Two shapes are at work. The *capacity* (the source of a search) fixes home and
  * ld of every slot for good. The *current* shape fixes rows and cols: a removal
  * shrinks them in place and nothing is allocated again. Matrices that read the same
- * input (Q, K and V; gate and up) stay neighbours, so that one product does them all:
- * when rows of the first pass a multiple, the next one's offset moves up behind it.
+ * input (Q, K and V; gate and up) stay neighbours, so that one product can do them all:
+ * when rows of the first pass a multiple, the next one's offset moves up behind it. Not
+ * Q, K and V of a shape with biases of theirs, which lie in between.
  *
  *     layout_init(&layout, &source, be->multiple, err)
  *     layout_set_shape(&layout, &smaller, err)

@@ -148,7 +148,8 @@ enum model_total { MODEL_LOSS, MODEL_SQUARES, MODEL_TOTALS };
 void model_gradient_begin(struct model *model, const struct model_batch *batch, double loss_scale,
                           bool add);
 
-/* Waits. */
+/* Both wait. */
+void model_totals(struct model *model, double to[MODEL_TOTALS]);
 double model_total(struct model *model, enum model_total which);
 
 /* From now on model_gradient's loss is the mixture of backend.h's struct distill; model_loss stays

@@ -96,10 +96,15 @@ static void sum_losses(struct model *model, bool add)
     model->be->sum(model->be, model->totals, MODEL_LOSS, model->at->losses, add);
 }
 
+void model_totals(struct model *model, double to[MODEL_TOTALS])
+{
+    model->be->download_sums(model->be, to, model->totals, MODEL_TOTALS);
+}
+
 double model_total(struct model *model, enum model_total which)
 {
     double totals[MODEL_TOTALS];
-    model->be->download_sums(model->be, totals, model->totals, MODEL_TOTALS);
+    model_totals(model, totals);
     return totals[which];
 }
 

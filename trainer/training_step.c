@@ -37,10 +37,11 @@ static enum status gradients(struct training *t, struct error *err)
 /* The mean loss and the norm of the gradients, once the step is through. */
 static void look_back(struct training *t)
 {
-    double sum = model_total(t->model, MODEL_LOSS);
-    ranks_sum(&sum, 1);
-    t->loss = sum / (double)recipe_tokens_per_step(&t->job->recipe);
-    t->grad_norm = sqrt(model_total(t->model, MODEL_SQUARES));
+    double total[MODEL_TOTALS];
+    model_totals(t->model, total);
+    ranks_sum(&total[MODEL_LOSS], 1);
+    t->loss = total[MODEL_LOSS] / (double)recipe_tokens_per_step(&t->job->recipe);
+    t->grad_norm = sqrt(total[MODEL_SQUARES]);
 }
 
 /* What counts is seen on the way: activations in the forward, weights and gradients after the

@@ -4,8 +4,8 @@
  * cuBLASLt is column-major, so a row-major D (M, N) = op(A) op(B) is asked for as its transpose:
  * D^T (N, M) = op(B)^T op(A)^T, which swaps the operands and keeps every pointer and ld.
  *
- * For each distinct shape the library's best few candidates are timed once, on the caller's own
- * operands and into scratch, which is worth 4 to 10 % of GEMM time. So that a resumed run takes the
+ * For each distinct shape all of the library's candidates (up to CANDIDATES) are timed once, on the
+ * caller's own operands and into scratch, which is worth 4 to 10 % of GEMM time. So that a resumed run takes the
  * same algorithms (and so the same bits), each rank appends its choices to a file of its own under
  * $XDG_CACHE_HOME/lathe; in-place reductions, whose order is not fixed, are never asked for.
  */
