@@ -33,7 +33,7 @@ static void check_supported(struct field *f)
         field_fail(f, "partial_rotary_factor", "is below 1, which is not supported");
 }
 
-/* Shapes of OpenELM come in elsewhere (openelm_config.h). */
+/* Shapes of OpenELM come in elsewhere (shape.h). */
 static void refuse_openelm(struct field *f)
 {
     const char *type = json_string_value(field_json(f, "model_type"));

@@ -49,7 +49,7 @@ void shape_read_openelm(struct shape *shape, struct field *f)
     shape->head_dim = (int)field_int(f, "head_dim", 1, SHAPE_MAX_HEAD_DIM);
     shape->vocab_size = (int)field_int(f, "vocab_size", 1, SHAPE_MAX_VOCAB);
     shape->n_layers = (int)field_int(f, "num_transformer_layers", 1, SHAPE_MAX_LAYERS);
-    shape->tie_word_embeddings = field_bool_or(f, "share_input_output_layers", false);
+    shape->tie_word_embeddings = field_bool_or(f, "share_input_output_layers", true);
     shape->rope_theta = field_double_or(f, "rope_freq_constant", 0, 1e12, shape->rope_theta);
     shape->norm_eps = 1e-6; /* OpenELM's own, which its configuration does not say */
     if (!field_bool_or(f, "ffn_with_glu", true))

@@ -2,7 +2,6 @@
 #include <string.h>
 #include "search/cost.h"
 #include "search/hf_config.h"
-#include "search/openelm_config.h"
 #include "server/api/architectures.h"
 #include "server/api/create.h"
 
@@ -48,7 +47,7 @@ static void read_config(struct import *it, json_t *config, struct error *err)
     if (type && !strcmp(type, "openelm")) {
         struct field f;
         field_root(&f, config, &inner);
-        openelm_config_read(&it->shape, &f);
+        shape_read(&it->shape, &f);
     } else {
         char *text = json_dumps(config, JSON_COMPACT);
         if (!text) abort();
