@@ -120,7 +120,7 @@ static enum status put_all(struct gguf_out *out, const struct bpe *bpe, int eod,
                            struct error *err)
 {
     bool runes = bpe->alphabet == BPE_RUNES;
-    const char *pre = runes ? "default" : pre_of(bpe);
+    const char *pre = !runes ? pre_of(bpe) : bpe_split_said(&bpe->split) ? NULL : "default";
     if (bpe->vocab.n > vocab_size)
         return fail(err, E_INPUT, "the tokenizer has %d tokens, the model only %d", bpe->vocab.n,
                     vocab_size);

@@ -67,4 +67,10 @@ typedef void bpe_word_seen(void *data, const char *word, size_t len);
 enum status bpe_split_run(const struct bpe_split *split, const char *text, size_t len,
                           bpe_word_seen *word, void *data, struct error *err);
 
+/* How many steps a tokenizer's file says: BPE_STEP_META is ours, and then the only one. */
+static inline int bpe_split_said(const struct bpe_split *split)
+{
+    return split->n && split->step[0].kind == BPE_STEP_META ? 0 : split->n;
+}
+
 #endif

@@ -110,26 +110,27 @@ static void put_step(struct emit *e, const struct bpe_step *step)
     emit_end(e);
 }
 
-/* The last steps are ByteLevel's own: perhaps a space in front, perhaps GPT-2's expression. */
+/* Of bytes the last steps are ByteLevel's own: perhaps a space in front, perhaps GPT-2's expression. */
 static void put_split(struct emit *e, const struct bpe *bpe)
 {
     emit_key(e, "pre_tokenizer");
-    if (bpe->alphabet == BPE_RUNES) {
+    const struct bpe_step *step = bpe->split.step;
+    bool runes = bpe->alphabet == BPE_RUNES;
+    int n = bpe_split_said(&bpe->split);
+    if (runes && !n) {
         emit_null(e);
         return;
     }
-    const struct bpe_step *step = bpe->split.step;
-    int n = bpe->split.n;
     bool regex =
-        n && step[n - 1].kind == BPE_STEP_REGEX && !strcmp(step[n - 1].regex, bpe_regex_gpt2);
+        !runes && n && step[n - 1].kind == BPE_STEP_REGEX && !strcmp(step[n - 1].regex, bpe_regex_gpt2);
     n -= regex;
-    bool prefix = n && step[n - 1].kind == BPE_STEP_PREFIX;
+    bool prefix = !runes && n && step[n - 1].kind == BPE_STEP_PREFIX;
     n -= prefix;
     put_type(e, "Sequence");
     emit_key(e, "pretokenizers");
     emit_begin(e, '[');
     for (int i = 0; i < n; i++) put_step(e, &step[i]);
-    put_byte_level(e, prefix, regex);
+    if (!runes) put_byte_level(e, prefix, regex);
     emit_end(e);
     emit_end(e);
 }
