@@ -10,6 +10,13 @@ struct shelf {
     int multiple;
 };
 
+/* What is left of a block of gradients, handed out from back to front. */
+struct loan {
+    struct block *block;
+    size_t from, to;
+};
+
+static int least(int a, int b) { return a < b ? a : b; }
 static int padded(int cols, int multiple) { return (cols + multiple - 1) / multiple * multiple; }
 
 static struct view take(struct shelf *shelf, int rows, int cols)
@@ -23,27 +30,50 @@ static struct view take(struct shelf *shelf, int rows, int cols)
 struct places {
     struct activations *a;
     const struct shape *shape;
+    const struct activations_room *room;
     struct shelf *main, *floats;
-    size_t logits_at_once;
+    struct loan loan;
+    int logits_rows;     /* at most, of any call */
     size_t wide, narrow; /* where the scratch for d_act and for d_q, d_k, d_v starts */
 };
 
-/* Matrices side by side: rows of all of them together, each starting at a multiple. */
-static void take_beside(struct shelf *shelf, int rows, int n, struct view **to, const int *cols)
+/* What a layer keeps: on loan until something does not fit, so that a smaller shape or batch never needs
+ * more beside it. */
+static struct view take_kept(struct places *p, int cols)
+{
+    int rows = p->a->rows, ld = padded(cols, p->main->multiple);
+    size_t n = (size_t)rows * (size_t)ld;
+    if (p->loan.to - p->loan.from < n) {
+        p->loan.to = p->loan.from;
+        return take(p->main, rows, cols);
+    }
+    p->loan.to -= n;
+    return (struct view){ p->loan.block, p->loan.to, rows, cols, ld };
+}
+
+/* Matrices side by side, each starting at a multiple: how wide all of them are, and where. */
+static int width_of(int multiple, int n, const int *cols)
 {
     int all = 0;
-    for (int i = 0; i < n; i++) all += padded(cols[i], shelf->multiple);
-    struct view whole = take(shelf, rows, all);
-    for (int i = 0, at = 0; i < n; at += padded(cols[i++], shelf->multiple))
+    for (int i = 0; i < n; i++) all += padded(cols[i], multiple);
+    return all;
+}
+
+static void cut(struct view whole, int multiple, int n, struct view **to, const int *cols)
+{
+    for (int i = 0, at = 0; i < n; at += padded(cols[i++], multiple))
         *to[i] = view_cols(whole, at, cols[i]);
 }
 
-static void take_qkv(struct shelf *shelf, int rows, const struct shape *shape, int l,
-                     struct view *q, struct view *k, struct view *v)
+struct qkv {
+    int cols[3];
+};
+
+static struct qkv qkv_of(const struct shape *shape, int l)
 {
     int nq = shape->layer[l].q_heads * shape->head_dim;
     int nk = shape->layer[l].kv_heads * shape->head_dim;
-    take_beside(shelf, rows, 3, (struct view *[]){ q, k, v }, (int[]){ nq, nk, nk });
+    return (struct qkv){ { nq, nk, nk } };
 }
 
 /* What is each layer's own under KEEP_ALL and KEEP_OUTPUTS. */
@@ -51,15 +81,18 @@ static void place_kept(struct places *p, int l)
 {
     struct layer_views *v = &p->a->layer[l];
     const struct layer_shape *at = &p->shape->layer[l];
-    int N = p->a->rows;
-    take_qkv(p->main, N, p->shape, l, &v->q, &v->k, &v->v);
-    v->att = take(p->main, N, at->q_heads * p->shape->head_dim);
-    v->mid = take(p->main, N, p->shape->hidden_size);
-    take_beside(p->main, N, 2, (struct view *[]){ &v->gate, &v->up }, (int[]){ at->ffn, at->ffn });
+    int N = p->a->rows, C = p->shape->hidden_size, multiple = p->main->multiple;
+    struct qkv qkv = qkv_of(p->shape, l);
+    cut(take_kept(p, width_of(multiple, 3, qkv.cols)), multiple, 3,
+        (struct view *[]){ &v->q, &v->k, &v->v }, qkv.cols);
+    v->att = take_kept(p, at->q_heads * p->shape->head_dim);
+    v->mid = take_kept(p, C);
+    cut(take_kept(p, width_of(multiple, 2, (int[]){ at->ffn, at->ffn })), multiple, 2,
+        (struct view *[]){ &v->gate, &v->up }, (int[]){ at->ffn, at->ffn });
     if (p->a->keep == KEEP_OUTPUTS) {
-        v->norm_attn = take(p->main, N, p->shape->hidden_size);
-        v->norm_ffn = take(p->main, N, p->shape->hidden_size);
-        v->act = take(p->main, N, at->ffn);
+        v->norm_attn = take_kept(p, C);
+        v->norm_ffn = take_kept(p, C);
+        v->act = take_kept(p, at->ffn);
     }
     v->rstd_attn = take(p->floats, 1, N);
     v->rstd_ffn = take(p->floats, 1, N);
@@ -69,32 +102,24 @@ static void place_kept(struct places *p, int l)
 static void place_scratch(struct places *p, int l)
 {
     struct layer_views *v = &p->a->layer[l];
-    int N = p->a->rows;
+    int N = p->a->rows, multiple = p->main->multiple;
+    struct qkv qkv = qkv_of(p->shape, l);
     struct shelf wide = { p->main->block, p->wide, p->main->multiple };
     struct shelf narrow = { p->main->block, p->narrow, p->main->multiple };
     v->d_act = take(&wide, N, p->shape->layer[l].ffn);
     if (p->a->keep != KEEP_OUTPUTS) v->act = v->d_act, v->norm_attn = v->norm_ffn = p->a->norm;
     wide.at = p->wide;
     v->d_att = take(&wide, N, p->shape->layer[l].q_heads * p->shape->head_dim);
-    take_qkv(&narrow, N, p->shape, l, &v->d_q, &v->d_k, &v->d_v);
+    cut(take(&narrow, N, width_of(multiple, 3, qkv.cols)), multiple, 3,
+        (struct view *[]){ &v->d_q, &v->d_k, &v->d_v }, qkv.cols);
 }
 
-static void place_layers(struct places *p)
+/* Every layer starts at the same place; nothing of it is on loan. */
+static void place_together(struct places *p)
 {
-    struct activations *a = p->a;
-    int L = p->shape->n_layers, C = p->shape->hidden_size;
-    struct view x = take(p->main, a->rows, C);
-    for (int l = 0; l < L; l++) {
-        struct layer_views *v = &a->layer[l];
-        v->x = x;
-        if (a->keep != KEEP_NONE) x = take(p->main, a->rows, C);
-        v->y = x;
-        if (a->keep >= KEEP_ALL) place_kept(p, l);
-    }
-    a->last = x;
-    if (a->keep >= KEEP_ALL) return;
-    struct shelf main = *p->main, floats = *p->floats; /* shared: every layer starts here */
-    for (int l = 0; l < L; l++) {
+    struct shelf main = *p->main, floats = *p->floats;
+    p->loan.to = p->loan.from;
+    for (int l = 0; l < p->shape->n_layers; l++) {
         struct shelf most_main = *p->main, most_floats = *p->floats;
         *p->main = main, *p->floats = floats;
         place_kept(p, l);
@@ -103,58 +128,109 @@ static void place_layers(struct places *p)
     }
 }
 
+/* From the last layer down, as the gradients are written. */
+static void place_layers(struct places *p)
+{
+    struct activations *a = p->a;
+    int C = p->shape->hidden_size;
+    struct view x = a->last = take(p->main, a->rows, C);
+    for (int l = p->shape->n_layers - 1; l >= 0; l--) {
+        struct layer_views *v = &a->layer[l];
+        if (p->room->lent) {
+            size_t end = layout_layer_at(p->room->lent, l);
+            if (p->loan.to > end) p->loan.to = end;
+        }
+        v->y = x;
+        if (a->keep != KEEP_NONE) x = take_kept(p, C);
+        v->x = x;
+        if (a->keep >= KEEP_ALL) place_kept(p, l);
+    }
+    if (a->keep < KEEP_ALL) place_together(p);
+}
+
 static int widest_qkv(const struct shape *shape, int multiple)
 {
     int most = 0;
     for (int l = 0; l < shape->n_layers; l++) {
-        int q = padded(shape->layer[l].q_heads * shape->head_dim, multiple);
-        int k = padded(shape->layer[l].kv_heads * shape->head_dim, multiple);
-        if (most < q + 2 * k) most = q + 2 * k;
+        int width = width_of(multiple, 3, qkv_of(shape, l).cols);
+        if (most < width) most = width;
     }
     return most;
 }
 
-/* Scratch wide enough for every layer. */
+static int widest_act(const struct shape *shape)
+{
+    int most = 0;
+    for (int l = 0; l < shape->n_layers; l++) {
+        int q = shape->layer[l].q_heads * shape->head_dim, f = shape->layer[l].ffn;
+        if (most < (q > f ? q : f)) most = q > f ? q : f;
+    }
+    return most;
+}
+
+/* Scratch wide enough for every layer. No layer is at work while there are logits: unless these are
+ * on loan, they lie in the same place as what is a layer's alone. */
 static void place_shared(struct places *p)
 {
     struct activations *a = p->a;
-    const struct shape *shape = p->shape;
-    int wide = 0, C = shape->hidden_size, multiple = p->main->multiple;
-    for (int l = 0; l < shape->n_layers; l++) {
-        int q = shape->layer[l].q_heads * shape->head_dim, f = shape->layer[l].ffn;
-        if (wide < (q > f ? q : f)) wide = q > f ? q : f;
-    }
-    p->wide = take(p->main, a->rows, wide).at;
+    int C = p->shape->hidden_size, multiple = p->main->multiple;
     a->norm = take(p->main, a->rows, C);
     a->d_norm = take(p->main, a->rows, C);
     a->rstd_last = take(p->floats, 1, a->rows);
     a->losses = take(p->floats, 1, a->rows);
-    if (a->keep != KEEP_NONE) {
-        p->narrow = take(p->main, a->rows, widest_qkv(shape, multiple)).at;
-        a->d_x = take(p->main, a->rows, C);
-    }
-    int rows = (int)(p->logits_at_once / (size_t)shape->vocab_size);
-    if (rows < CHUNK_ROWS) rows = CHUNK_ROWS;
-    a->logits = take(p->main, rows < a->rows ? rows : a->rows, shape->vocab_size);
+    if (a->keep != KEEP_NONE) a->d_x = take(p->main, a->rows, C);
+    struct shelf logits = *p->main;
+    p->wide = take(p->main, a->rows, widest_act(p->shape)).at;
+    if (a->keep != KEEP_NONE)
+        p->narrow = take(p->main, a->rows, widest_qkv(p->shape, multiple)).at;
+    if (a->logits.rows) return;
+    a->logits = take(&logits, least(p->logits_rows, a->rows), p->shape->vocab_size);
+    if (p->main->at < logits.at) p->main->at = logits.at;
+}
+
+/* The gradients of the layers, and of a table that the LM head does not write, are not needed
+ * before a layer goes back, nor are logits after that. Whether they fit there does not depend on the
+ * call. */
+static void open_loan(struct places *p)
+{
+    const struct layout *lent = p->room->lent;
+    bool tied = p->shape->tie_word_embeddings;
+    int V = p->shape->vocab_size, ld = padded(V, p->main->multiple);
+    size_t logits = (size_t)p->logits_rows * (size_t)ld;
+    p->a->logits = (struct view){ 0 };
+    p->a->lent = lent != NULL;
+    if (!lent) return;
+    p->loan = (struct loan){ p->room->gradients, tied ? layout_layer_at(lent, 0) : 0,
+                             layout_layer_at(lent, p->shape->n_layers) };
+    if (p->loan.to - p->loan.from < logits) return;
+    p->loan.to -= logits;
+    p->a->logits = (struct view){ p->loan.block, p->loan.to, least(p->logits_rows, p->a->rows), V, ld };
+}
+
+static int most_logits_rows(const struct activations_room *room, const struct backend *be, int V)
+{
+    int rows = (int)(be->logits_at_once / (size_t)V);
+    return least(rows < CHUNK_ROWS ? CHUNK_ROWS : rows, room->max_batch * room->max_time);
 }
 
 struct activations_sizes activations_place(struct activations *a, const struct shape *shape,
-                                           struct activations_blocks blocks,
-                                           const struct backend *be, int batch, int time,
-                                           int max_time, enum activations_keep keep)
+                                           const struct activations_room *room,
+                                           const struct backend *be, int batch, int time)
 {
-    struct shelf main = { blocks.activations, 0, be->multiple },
-                 floats = { blocks.floats, 0, be->multiple };
-    struct shelf ids = { blocks.ids, 0, be->multiple };
+    struct shelf main = { room->activations, 0, be->multiple },
+                 floats = { room->floats, 0, be->multiple };
+    struct shelf ids = { room->ids, 0, be->multiple };
     struct places places = { .a = a,
                              .shape = shape,
+                             .room = room,
                              .main = &main,
                              .floats = &floats,
-                             .logits_at_once = be->logits_at_once };
-    a->batch = batch, a->time = time, a->rows = batch * time, a->keep = keep;
-    a->rope = view_rows(take(&floats, max_time, shape->head_dim), 0, time);
+                             .logits_rows = most_logits_rows(room, be, shape->vocab_size) };
+    a->batch = batch, a->time = time, a->rows = batch * time, a->keep = room->keep;
+    a->rope = view_rows(take(&floats, room->max_time, shape->head_dim), 0, time);
     a->ids = take(&ids, 1, a->rows);
     a->targets = take(&ids, 1, a->rows);
+    open_loan(&places);
     place_layers(&places);
     place_shared(&places);
     for (int l = 0; l < shape->n_layers; l++) place_scratch(&places, l);

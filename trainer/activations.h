@@ -3,6 +3,7 @@
 
 #include "search/shape.h"
 #include "trainer/backend.h"
+#include "trainer/layout.h"
 
 /*
  * Where everything that flows through the network lies, for one call with a
@@ -21,6 +22,10 @@
  *
  * In the other modes those outputs are scratch shared by the layers, computed again when they
  * are needed; gradients are scratch in every mode.
+ *
+ * With `lent`, what a layer keeps lies in the gradients of the layers below it, which are written
+ * when it has been read for the last time, and so do the logits, as long as there is room. The
+ * gradients are gone with the next forward then.
  */
 enum activations_keep { KEEP_NONE, KEEP_INPUTS, KEEP_ALL, KEEP_OUTPUTS };
 
@@ -43,6 +48,7 @@ struct layer_views {
 struct activations {
     int batch, time, rows;
     enum activations_keep keep;
+    bool lent;                 /* gradients are written over */
     struct layer_views *layer; /* n_layers of them */
     struct view last;          /* (N, C) output of the last layer */
     struct view rstd_last;     /* (1, N) */
@@ -58,16 +64,20 @@ struct activations_sizes {
     size_t activations, floats, ids; /* elements of each block */
 };
 
-struct activations_blocks {
+/* Where they may lie, and for what calls at most. Blocks are NULL where only sizes matter. */
+struct activations_room {
     struct block *activations, *floats, *ids;
+    struct block *gradients;
+    const struct layout *lent; /* of the gradients; NULL: nothing may lie there */
+    int max_batch, max_time;
+    enum activations_keep keep;
 };
 
-/* Lays out the views and returns how much of the blocks they cover. `layer` points to
+/* Lays out the views and returns how much of the first three blocks they cover. `layer` points to
  * shape->n_layers elements. The rotary table starts the floats block and covers max_time rows
  * in all calls, so it is written once. */
 struct activations_sizes activations_place(struct activations *a, const struct shape *shape,
-                                           struct activations_blocks blocks,
-                                           const struct backend *be, int batch, int time,
-                                           int max_time, enum activations_keep keep);
+                                           const struct activations_room *room,
+                                           const struct backend *be, int batch, int time);
 
 #endif

@@ -140,6 +140,8 @@ struct backend {
     int multiple;          /* storage widths are rounded up to this */
     bool keeps_outputs;    /* memory is cheaper than time: training keeps the outputs of norms and of
                               swiglu rather than computing them again on the way back */
+    bool lends_gradients;  /* activations may lie in a block of gradients, which need not be zero
+                              where nothing is written */
     size_t logits_at_once; /* logits are computed in chunks of rows of about this many elements */
     int element_bytes[BLOCK_USES]; /* what an element of each use costs, copies included */
 

@@ -232,4 +232,5 @@ void host_memory_functions(struct backend *be)
     be->spread = host_spread;
     for (int use = 0; use < BLOCK_USES; use++) be->element_bytes[use] = sizeof(float);
     be->element_bytes[BLOCK_SUMS] = sizeof(double);
+    be->lends_gradients = true;
 }

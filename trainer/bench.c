@@ -80,7 +80,8 @@ static double *room(int n)
 static enum status open_all(struct bench *b, struct error *err)
 {
     struct model_options options = { .batch_size = b->batch, .sequence_length = b->seq,
-                                     .train = true, .recompute = b->recompute };
+                                     .train = true, .recompute = b->recompute,
+                                     .lend_gradients = true };
     struct rng rng;
     TRY(read_shape(b, err));
     TRY(backend_open(&b->be, b->backend, b->threads, err));

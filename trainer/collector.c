@@ -25,6 +25,11 @@ bool collector_sees_inputs(const struct search_options *options)
     return options->update != UPDATE_NONE || (scoring_needs(&options->scoring) & inputs);
 }
 
+bool collector_runs_forward(const struct search_options *options)
+{
+    return scoring_needs(&options->scoring) & BIT(STAT_KEEP);
+}
+
 /* ---- what is needed -------------------------------------------------------------------------- */
 
 static bool needs(const struct collector *c, enum statistic k)

@@ -51,6 +51,9 @@ bool collector_is_needed(const struct search_options *options);
 /* Does it look at activations? Those differ between the ranks that share a batch (ranks.h). */
 bool collector_sees_inputs(const struct search_options *options);
 
+/* Does it run the model between a backward and the optimizer's step (collector_look)? */
+bool collector_runs_forward(const struct search_options *options);
+
 /* For the model at the search's current shape. E_MEMORY. */
 enum status collector_open(struct collector **out, struct model *model, const struct search *search,
                            struct error *err);

@@ -29,11 +29,30 @@ static enum status check_options(const struct model_options *o, struct error *er
     return OK;
 }
 
-static struct activations_sizes place(struct model *model, const struct shape *shape, int batch,
-                                      int time, const struct activations_blocks *blocks)
+static bool lends_gradients(const struct model *model)
 {
-    return activations_place(model->at, shape, *blocks, model->be, batch, time,
-                             model->options.sequence_length, keep_of(model));
+    const struct model_options *options = &model->options;
+    return options->train == MODEL_TRAIN && options->lend_gradients && model->be->lends_gradients;
+}
+
+static struct activations_sizes place(struct model *model, const struct shape *shape, int batch,
+                                      int time)
+{
+    struct activations_room room = { .activations = model->activations,
+                                     .floats = model->floats,
+                                     .ids = model->ids,
+                                     .gradients = model->block[MODEL_GRADS],
+                                     .lent = lends_gradients(model) ? &model->layout : NULL,
+                                     .max_batch = model->options.batch_size,
+                                     .max_time = model->options.sequence_length,
+                                     .keep = keep_of(model) };
+    return activations_place(model->at, shape, &room, model->be, batch, time);
+}
+
+static struct activations_sizes place_most(struct model *model)
+{
+    return place(model, &model->layout.capacity, model->options.batch_size,
+                 model->options.sequence_length);
 }
 
 /* The run of moments that is here, and how long it is. */
@@ -72,7 +91,6 @@ static enum status prepare(struct model *model, struct backend *be, const struct
                            const struct model_options *options, struct activations_sizes *sizes,
                            struct error *err)
 {
-    struct activations_blocks none = { 0 };
     TRY(check_options(options, err));
     TRY(layout_init(&model->layout, capacity, be->multiple, err));
     model->be = be;
@@ -84,7 +102,7 @@ static enum status prepare(struct model *model, struct backend *be, const struct
     if (!model->param || !model->at) abort();
     model->at->layer = calloc((size_t)capacity->n_layers, sizeof *model->at->layer);
     if (!model->at->layer) abort();
-    *sizes = place(model, capacity, options->batch_size, options->sequence_length, &none);
+    *sizes = place_most(model);
     count_bytes(model, *sizes);
     return OK;
 }
@@ -93,7 +111,6 @@ static enum status allocate(struct model *model, struct activations_sizes sizes,
 {
     static const enum block_use use[MODEL_BLOCKS] = { BLOCK_WEIGHTS, BLOCK_GRADS, BLOCK_MOMENTS,
                                                       BLOCK_MOMENTS };
-    struct activations_blocks none = { 0 };
     struct backend *be = model->be;
     for (int i = 0; i < (model->options.train == MODEL_TRAIN ? MODEL_BLOCKS : 1); i++)
         TRY(be->alloc(be, use[i],
@@ -104,8 +121,7 @@ static enum status allocate(struct model *model, struct activations_sizes sizes,
             return err->status;
         model->keeps_outputs = false; /* without the luxury, then */
         *err = (struct error){ 0 };
-        sizes = place(model, &model->layout.capacity, model->options.batch_size,
-                      model->options.sequence_length, &none);
+        sizes = place_most(model);
         count_bytes(model, sizes);
         TRY(be->alloc(be, BLOCK_ACTIVATIONS, sizes.activations, &model->activations, err));
     }
@@ -115,10 +131,9 @@ static enum status allocate(struct model *model, struct activations_sizes sizes,
     return OK;
 }
 
-static void place_call(struct model *model, int batch, int time)
+void model_place(struct model *model, int batch, int time)
 {
-    struct activations_blocks blocks = { model->activations, model->floats, model->ids };
-    place(model, &model->layout.current, batch, time, &blocks);
+    place(model, &model->layout.current, batch, time);
 }
 
 static void write_rope(struct model *model)
@@ -128,7 +143,7 @@ static void write_rope(struct model *model)
     float *table = calloc((size_t)time * (size_t)shape->head_dim, sizeof *table);
     if (!table) abort();
     rope_table(shape, time, table);
-    place_call(model, 1, time);
+    model_place(model, 1, time);
     model->be->upload(model->be, model->at->rope, table);
     free(table);
 }

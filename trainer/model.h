@@ -34,6 +34,10 @@ struct model_options {
     enum model_use train;
     bool recompute; /* keep only each layer's input and compute the rest twice: about a third more
                        work for a fraction of the activations. Same bits either way. */
+    bool lend_gradients; /* what is kept on the way forward may lie where gradients will be written
+                            (activations.h), where the backend lends them: less memory at no
+                            cost, same bits. Gradients are then gone with the next forward, and
+                            cannot be added to */
     struct portion {
         int i, n;
     } moments; /* only the i-th of n runs (layout_edge) has its moments here, the others have them
@@ -76,6 +80,7 @@ struct model {
     bool share; /* model_gradient sums the gradients of all ranks (ranks.h); set for the last
                    micro-batch of a step */
     struct packed *packed;           /* NULL unless a packed.h is open on the model */
+    bool spoilt;                     /* a forward has gone over the gradients that it had on loan */
     struct lora *lora;               /* NULL: no adapters (lora.h) */
     const struct observer *observer; /* NULL: nobody; borrowed. Forward only, remaking not */
 };
@@ -121,6 +126,9 @@ static inline bool model_shares_moments(const struct model *model)
 
 /* Where a block starts, in elements of the layout: not at 0 only when it is part of the moments. */
 size_t model_block_at(const struct model *model, enum model_block which);
+
+/* Lays out the activations of the calls that follow, at the current shape. */
+void model_place(struct model *model, int batch, int time);
 
 /* Token ids and, per position, the id to predict (negative: none), both (batch, time), row-major.
  * Every id must lie in 0..vocab_size-1 and every target below vocab_size (the caller checks its

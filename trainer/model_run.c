@@ -26,11 +26,9 @@ static void check_batch(const struct model *model, const struct model_batch *bat
 
 static void begin(struct model *model, const struct model_batch *batch)
 {
-    struct activations_blocks blocks = { model->activations, model->floats, model->ids };
-    enum activations_keep keep = model->at->keep;
     check_batch(model, batch);
-    activations_place(model->at, model_shape(model), blocks, model->be, batch->batch, batch->time,
-                      model->options.sequence_length, keep);
+    model_place(model, batch->batch, batch->time);
+    model->spoilt = model->at->lent;
     model->be->upload_ids(model->be, model->at->ids, batch->ids);
     if (batch->targets) model->be->upload_ids(model->be, model->at->targets, batch->targets);
 }
@@ -153,6 +151,7 @@ void model_gradient_begin(struct model *model, const struct model_batch *batch, 
                           bool add)
 {
     assert(model->options.train == MODEL_TRAIN || model->lora);
+    assert(!add || !model->options.lend_gradients);
     if (model->teacher) {
         begin(model->teacher, batch);
         forward(model->teacher);
@@ -165,6 +164,7 @@ void model_gradient_begin(struct model *model, const struct model_batch *batch, 
         backward(model, add);
         if (runs) model->be->replay_end(model->be);
     }
+    model->spoilt = false;
     sum_losses(model, add);
 }
 

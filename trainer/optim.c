@@ -1,5 +1,6 @@
 #include "trainer/optim.h"
 
+#include <assert.h>
 #include <math.h>
 
 const char *const lr_names[] = { "constant", "wsd", "cosine", "linear", NULL };
@@ -41,6 +42,7 @@ void optim_begin(struct model *model, const struct optim_options *options, doubl
                  struct saliency *saliency)
 {
     struct backend *be = model->be;
+    assert(!model->spoilt);
     int n, first = own_slots(model, &n);
     be->sum_squares(be, model->totals, MODEL_SQUARES, model->block[MODEL_GRADS], model->param,
                     model->layout.n_slots, 1, false);

@@ -164,10 +164,9 @@ void packed_run(struct packed *p, const int32_t *ids, const struct packed_piece 
 {
     struct model *model = p->model;
     struct backend *be = model->be;
-    struct activations_blocks blocks = { model->activations, model->floats, model->ids };
     int rows = count_rows(p, piece, n);
     check_ids(p, ids, rows);
-    activations_place(model->at, model_shape(model), blocks, be, 1, rows, max_rows(p), KEEP_NONE);
+    model_place(model, 1, rows);
     p->piece = piece, p->n_pieces = n;
     upload_pieces(p, piece, n, rows);
     model->at->rope = p->rope;

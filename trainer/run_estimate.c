@@ -7,6 +7,7 @@
 #include "trainer/model.h"
 #include "trainer/ranks.h"
 #include "trainer/run.h"
+#include "trainer/training.h"
 
 static enum status shape_at(const char *path, struct shape *out, struct error *err)
 {
@@ -85,15 +86,11 @@ static enum status measure(const struct job *job, const struct shape *source,
 {
     struct backend *be;
     const struct recipe *r = &job->recipe;
-    enum model_use use = r->lora.rank ? MODEL_ADAPT : MODEL_TRAIN;
     if (r->batch_size % ranks_size())
         return fail(err, E_INPUT,
                     "recipe/batch_size: %d sequences cannot be shared by %d processes",
                     r->batch_size, ranks_size());
-    struct model_options options = { .batch_size = r->batch_size / ranks_size(),
-                                     .sequence_length = r->sequence_length,
-                                     .train = use,
-                                     .recompute = r->recompute };
+    struct model_options options = training_model_options(job);
     struct model_bytes more;
     TRY(backend_open(&be, job->backend, job->threads, err));
     measure_model(job, be, source, options, bytes, err);

@@ -87,13 +87,21 @@ static enum status allocate_search(struct training *t, struct error *err)
     return OK;
 }
 
+struct model_options training_model_options(const struct job *job)
+{
+    const struct recipe *r = &job->recipe;
+    bool looks = job->kind == JOB_SEARCH && collector_runs_forward(&job->search);
+    return (struct model_options){ .batch_size = r->batch_size / ranks_size(),
+                                   .sequence_length = r->sequence_length,
+                                   .train = r->lora.rank ? MODEL_ADAPT : MODEL_TRAIN,
+                                   .recompute = r->recompute,
+                                   .lend_gradients = r->grad_accum == 1 && !looks };
+}
+
 static enum status allocate(struct training *t, const struct shape *current, struct error *err)
 {
     const struct recipe *r = &t->job->recipe;
-    struct model_options options = { .batch_size = r->batch_size / ranks_size(),
-                                     .sequence_length = r->sequence_length,
-                                     .train = r->lora.rank ? MODEL_ADAPT : MODEL_TRAIN,
-                                     .recompute = r->recompute };
+    struct model_options options = training_model_options(t->job);
     size_t n = (size_t)r->batch_size * (size_t)r->sequence_length;
     if (r->shard_moments) options.moments = (struct portion){ ranks_rank(), ranks_size() };
     t->ids = calloc(n, sizeof *t->ids);

@@ -52,6 +52,9 @@ struct training {
     int32_t *ids, *targets;                  /* one batch */
 };
 
+/* How the model of a job is opened, the share of its moments aside. */
+struct model_options training_model_options(const struct job *job);
+
 /* E_INPUT names the member of the job, the file or the tensor that is wrong. training_close in
  * every case. */
 enum status training_open(struct training *t, const struct job *job, struct events *events,

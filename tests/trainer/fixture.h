@@ -45,12 +45,11 @@ static inline void fixture_randomise(struct fixture *f, double size)
     }
 }
 
-static inline void fixture_open_mode(struct fixture *f, const struct shape *shape,
-                                     const char *backend, int threads, bool recompute)
+/* Options for at least 3 x 9. */
+static inline void fixture_open_as(struct fixture *f, const struct shape *shape,
+                                   const char *backend, int threads, struct model_options options)
 {
     struct error err = { 0 };
-    struct model_options options = { .batch_size = 3, .sequence_length = 9,
-                                     .train = true, .recompute = recompute };
     memset(f, 0, sizeof *f);
     rng_init(&f->rng, 3);
     CHECK_OK(backend_open(&f->be, backend, threads, &err), err);
@@ -61,6 +60,14 @@ static inline void fixture_open_mode(struct fixture *f, const struct shape *shap
         f->targets[i] = i % 7 == 3 ? -1 : (int32_t)rng_below(&f->rng, (uint64_t)shape->vocab_size);
     }
     f->batch = (struct model_batch){ f->ids, f->targets, 3, 9 };
+}
+
+static inline void fixture_open_mode(struct fixture *f, const struct shape *shape,
+                                     const char *backend, int threads, bool recompute)
+{
+    fixture_open_as(f, shape, backend, threads,
+                    (struct model_options){ .batch_size = 3, .sequence_length = 9,
+                                            .train = true, .recompute = recompute });
 }
 
 static inline void fixture_open(struct fixture *f, const struct shape *shape, const char *backend)
