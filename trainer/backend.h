@@ -153,6 +153,13 @@ struct backend {
     enum status (*alloc)(struct backend *be, enum block_use use, size_t n, struct block **out,
                          struct error *err);
     void (*release)(struct backend *be, struct block *block); /* NULL is fine */
+    /* Room beside a block of weights for a copy of up to n elements at a time, copy_bytes each, that
+     * matmuls read instead: matrices, or neighbours that are used together, which are copied again
+     * when others were in between. Without it each matmul makes its own. E_MEMORY. NULL where there are
+     * no such copies or alloc makes them. */
+    enum status (*reserve_copy)(struct backend *be, struct block *weights, size_t n,
+                                struct error *err);
+    int copy_bytes;
 
     /* Between a view and a dense (rows, cols) array of floats of ours. */
     void (*upload)(struct backend *be, struct view to, const float *from);

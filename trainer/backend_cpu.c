@@ -40,24 +40,6 @@ static void cpu_close(struct backend *be)
     free(be);
 }
 
-/* Weights have room for their copy in bfloat16 beside them. */
-static enum status bf16_alloc(struct backend *be, enum block_use use, size_t n, struct block **out,
-                              struct error *err)
-{
-    const struct cpu *cpu = be->state;
-    TRY(cpu->alloc(be, use, n, out, err));
-    if (use != BLOCK_WEIGHTS) return OK;
-    size_t bytes = (*out)->n_bytes / 2;
-    if (bytes > host_bytes_available() || !((*out)->brief = malloc(bytes))) {
-        be->release(be, *out);
-        *out = NULL;
-        return fail(err, E_MEMORY, "%.2f GB asked for a bfloat16 copy of the weights",
-                    (double)bytes / 1e9);
-    }
-    (*out)->stale = true;
-    return OK;
-}
-
 static enum status open_with(struct backend **out, const char *name, const struct gemm *gemm,
                              int threads, struct error *err)
 {
@@ -104,9 +86,6 @@ static enum status open_bf16(struct backend **out, const char *name,
     struct backend *be = *out;
     struct cpu *cpu = be->state;
     cpu->brief = brief;
-    cpu->alloc = be->alloc;
-    be->alloc = bf16_alloc;
-    be->element_bytes[BLOCK_WEIGHTS] += (int)sizeof(uint16_t);
     cpu_bf16_functions(be);
     return OK;
 }

@@ -21,8 +21,6 @@ enum { CPU_PARTS = 16, CPU_ROWS = 16 }; /* parts of a sum; rows taken at a time 
 struct cpu {
     const struct gemm *gemm;
     const struct brief_gemm *brief; /* NULL: float32 throughout */
-    enum status (*alloc)(struct backend *be, enum block_use use, size_t n, struct block **out,
-                         struct error *err); /* without that copy */
     float *scratch;
     size_t scratch_floats;
     double *sums;

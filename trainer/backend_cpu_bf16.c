@@ -1,6 +1,8 @@
 /* The matmuls of cpu-bf16: operands rounded to bfloat16, sums and results in float32. */
 #include "trainer/backend_cpu_bf16.h"
 
+#include <assert.h>
+#include <stdlib.h>
 #include "trainer/backend_cpu.h"
 #include "trainer/backend_host.h"
 
@@ -35,20 +37,42 @@ static uint16_t *scratch(struct backend *be, size_t n)
     return (uint16_t *)cpu_scratch(be, (n / 2 / (size_t)be->threads + 32) / 16 * 16);
 }
 
-/* Weights keep their copy beside them until they change; a matrix elsewhere has none. */
+static enum status reserve_copy(struct backend *be, struct block *weights, size_t n,
+                                struct error *err)
+{
+    (void)be;
+    size_t bytes = (n * sizeof(uint16_t) + 63) / 64 * 64;
+    if (bytes > host_bytes_available() || !(weights->brief = aligned_alloc(64, bytes)))
+        return fail(err, E_MEMORY, "%.2f GB asked for a bfloat16 copy of weights",
+                    (double)bytes / 1e9);
+    weights->n_brief = n;
+    weights->stale = true;
+    return OK;
+}
+
+/* The copy, of elements at..at+n, or of the whole block where there is room for that. */
+static void copy_weights(struct backend *be, struct block *block, size_t at, size_t n)
+{
+    enum { STEP = 1 << 14, SPARE = 16 /* elements that a block ends with at most */ };
+    if (block->n_brief + SPARE >= block->n_bytes / sizeof(float)) at = 0, n = block->n_brief;
+    assert(n <= block->n_brief);
+    if (!block->stale && at == block->brief_at && n == block->brief_n) return;
+    const float *from = (const float *)block->bytes + at;
+#pragma omp parallel for num_threads(be->threads)
+    for (size_t i = 0; i < n; i += STEP)
+        round_row(block->brief + i, from + i, (int)(n - i < STEP ? n - i : STEP));
+    block->brief_at = at, block->brief_n = n;
+    block->stale = false;
+}
+
+/* Weights keep their copy beside them until they change or others take its place; a matrix elsewhere
+ * has none. */
 static struct rounded weights(struct backend *be, struct view w, uint16_t **at)
 {
     struct block *block = w.block;
-    size_t n = block->n_bytes / sizeof(float), step = (size_t)1 << 16;
     if (!block->brief) return activations(be, w, at);
-    if (block->stale) {
-#pragma omp parallel for num_threads(be->threads)
-        for (size_t i = 0; i < n; i += step)
-            round_row(block->brief + i, (const float *)block->bytes + i,
-                      (int)(n - i < step ? n - i : step));
-        block->stale = false;
-    }
-    return (struct rounded){ block->brief + w.at, w.ld };
+    copy_weights(be, block, w.at, (size_t)w.rows * (size_t)w.ld);
+    return (struct rounded){ block->brief + (w.at - block->brief_at), w.ld };
 }
 
 /* What the weights and outputs of maps take at most in the scratch. */
@@ -176,4 +200,6 @@ void cpu_bf16_functions(struct backend *be)
     be->linear_forward = linear_forward;
     be->linear_backward_input = linear_backward_input;
     be->linear_backward_weight = linear_backward_weight;
+    be->reserve_copy = reserve_copy;
+    be->copy_bytes = sizeof(uint16_t);
 }

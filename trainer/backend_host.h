@@ -15,8 +15,10 @@ struct block {
     void *bytes;
     size_t n_bytes;
     bool mapped;
-    uint16_t *brief; /* NULL, or a copy in bfloat16 (backend_cpu_bf16.h), to be made again when */
-    bool stale;      /* the numbers have changed */
+    uint16_t *brief; /* NULL, or room for n_brief elements in bfloat16 (backend_cpu_bf16.h): a copy */
+    size_t n_brief;  /* of brief_n from brief_at on, to be made again when the numbers have changed */
+    size_t brief_at, brief_n;
+    bool stale;
 };
 
 static inline float *host_row(struct view v, int r)

@@ -206,6 +206,18 @@ size_t layout_edge(const struct layout *layout, int i, int n)
     return best;
 }
 
+size_t layout_largest(const struct layout *layout)
+{
+    size_t most = 0, run = 0;
+    for (int i = 0; i < layout->n_slots; i++) {
+        const struct slot *slot = &layout->slot[i];
+        size_t n = (size_t)layout_padded_rows(layout, slot) * (size_t)slot->ld;
+        run = i && follows(slot - 1, slot) ? run + n : n;
+        if (most < run) most = run;
+    }
+    return most;
+}
+
 const struct slot *layout_find(const struct layout *layout, const char *name)
 {
     for (int i = 0; i < layout->n_slots; i++)

@@ -93,6 +93,9 @@ size_t layout_layer_at(const struct layout *layout, int l);
  * layout_edge(i) to layout_edge(i + 1) and may be empty. No slot ever moves from one into another. */
 size_t layout_edge(const struct layout *layout, int i, int n);
 
+/* Elements of the largest matrix, matrices that read the same input being one. */
+size_t layout_largest(const struct layout *layout);
+
 /* By Hugging Face name; NULL when there is none. */
 const struct slot *layout_find(const struct layout *layout, const char *name);
 

@@ -71,13 +71,22 @@ static void cut_moments(struct model *model)
     for (int i = 0; i <= p->n; i++) model->edge[i] = layout_edge(&model->layout, i, p->n);
 }
 
+/* Elements of the weights that matmuls may have a copy of at a time: in a training all change with
+ * every step, so that a copy of all of them would be made only to be read twice. */
+static size_t copied(const struct model *model)
+{
+    if (!model->be->reserve_copy) return 0;
+    return model->options.train == MODEL_TRAIN ? layout_largest(&model->layout) :
+                                                 model->layout.n_floats;
+}
+
 static void count_bytes(struct model *model, struct activations_sizes sizes)
 {
     const int *element = model->be->element_bytes;
     size_t n = model->layout.n_floats;
     bool train = model->options.train == MODEL_TRAIN;
     struct model_bytes *b = &model->bytes;
-    b->weights = n * (size_t)element[BLOCK_WEIGHTS];
+    b->weights = n * (size_t)element[BLOCK_WEIGHTS] + copied(model) * (size_t)model->be->copy_bytes;
     b->grads = train ? n * (size_t)element[BLOCK_GRADS] : 0;
     b->moments = train ? 2 * own_moments(model) * (size_t)element[BLOCK_MOMENTS] : 0;
     b->activations = sizes.activations * (size_t)element[BLOCK_ACTIVATIONS] +
@@ -116,6 +125,7 @@ static enum status allocate(struct model *model, struct activations_sizes sizes,
         TRY(be->alloc(be, use[i],
                       use[i] == BLOCK_MOMENTS ? own_moments(model) : model->layout.n_floats,
                       &model->block[i], err));
+    if (copied(model)) TRY(be->reserve_copy(be, model->block[MODEL_WEIGHTS], copied(model), err));
     if (be->alloc(be, BLOCK_ACTIVATIONS, sizes.activations, &model->activations, err)) {
         if (!model->keeps_outputs || !model->options.train || model->options.recompute)
             return err->status;

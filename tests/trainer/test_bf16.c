@@ -151,6 +151,19 @@ static void test_copies(const char *backend)
     fixture_close(&f);
 }
 
+/* A copy of some weights at a time rounds as a copy of all does, which stays between steps. */
+static void test_part_of_a_copy(const char *backend)
+{
+    struct fixture some, all;
+    struct shape shape = fixture_shape(2, true, true);
+    fixture_open(&some, &shape, backend);
+    fixture_open_as(&all, &shape, backend, 2,
+                    (struct model_options){ .batch_size = 3, .sequence_length = 9 });
+    for (int twice = 0; twice < 2; twice++)
+        CHECK_NEAR(fixture_loss(&some), fixture_loss(&all), 0);
+    fixture_close(&some), fixture_close(&all);
+}
+
 int main(void)
 {
     static const char *const backends[] = { "cpu-bf16-plain", "cpu-bf16" };
@@ -166,6 +179,7 @@ int main(void)
         test_products(backends[i]);
         test_gradients(backends[i]);
         test_copies(backends[i]);
+        test_part_of_a_copy(backends[i]);
         test_curve(backends[i]);
     }
     return 0;

@@ -24,6 +24,13 @@ static enum status counting_alloc(struct backend *be, enum block_use use, size_t
     return counted.real.alloc(be, use, n, out, err);
 }
 
+static enum status counting_copy(struct backend *be, struct block *weights, size_t n,
+                                 struct error *err)
+{
+    counted.bytes += n * (size_t)be->copy_bytes;
+    return counted.real.reserve_copy(be, weights, n, err);
+}
+
 static size_t check_bytes(const char *backend, const struct shape *shape,
                           struct model_options options)
 {
@@ -34,6 +41,7 @@ static size_t check_bytes(const char *backend, const struct shape *shape,
     CHECK_OK(backend_open(&be, backend, 1, &err), err);
     counted.real = *be, counted.bytes = 0;
     be->alloc = counting_alloc;
+    if (be->reserve_copy) be->reserve_copy = counting_copy;
     CHECK_OK(model_measure(&bytes, be, shape, &options, &err), err);
     CHECK_INT(counted.bytes, 0);
     CHECK_OK(model_open(&model, be, shape, shape, &options, &err), err);
@@ -74,6 +82,11 @@ static void a_real_shape(void)
     CHECK_OK(backend_open(&be, "cpu", 1, &err), err);
     CHECK_OK(model_measure(&bytes, be, &shape, &options, &err), err);
     CHECK(bytes.activations < 0.012 * (double)bytes.total, "%zu", bytes.activations);
+    backend_close(be);
+    CHECK_OK(backend_open(&be, "cpu-bf16-plain", 1, &err), err);
+    size_t plain = bytes.total;
+    CHECK_OK(model_measure(&bytes, be, &shape, &options, &err), err);
+    CHECK_INT(bytes.total - plain, 2 * 49152 * 576); /* a copy of the largest matrix */
     backend_close(be);
 }
 
