@@ -172,6 +172,8 @@ def architecture(w, q, b, i):
 
 
 def new_search(w, q, body):
+    if q.get("dry_run"):
+        w.dry_runs += 1
     if not body.get("name"):
         return problem(422, "input", "/name must have 1 to 200 characters", [{"pointer": "/name", "detail": "must have 1 to 200 characters"}])
     s = body["source"].get("shape")
@@ -180,6 +182,7 @@ def new_search(w, q, body):
     if not isinstance(body["stop"].get("ratio", 0.5), (int, float)):
         return problem(422, "input", "wrong stop", [{"pointer": "/stop/ratio", "detail": "must be a number"}])
     if q.get("dry_run"):
+        time.sleep(w.dry_run_seconds)
         return 200, {"dry_run": True, "params": 1, "tokens": 900000, "steps": 900, "memory_bytes": 98000000, "seconds": 200, "flops": 1, "flops_per_second": 1}
     w.posted.append(body)
     i = len(w.searches) + 1

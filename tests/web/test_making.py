@@ -27,6 +27,21 @@ class Making(Base):
         self.assertEqual((sent["source"]["shape"]["layers"][0], sent["stop"], sent["snapshots"], sent["source"]["train"]),
                          ({"q_heads": 6, "kv_heads": 3, "ffn": 512}, {"ratio": 0.7}, {"ratios": [0.3, 0.5, 0.7]}, {"tokens": 1000000}))
 
+    def test_what_was_refused_stays_said(self):
+        """An estimate asked for before the refusal may come after it, and one asked for later knows of the name too."""
+        self.sign_in("#/searches/new")
+        b, self.service.world.dry_run_seconds = self.b, 1
+        self.addCleanup(setattr, self.service.world, "dry_run_seconds", 0)
+        for value in ("7", "8"):
+            before = self.service.world.dry_runs
+            b.type("input[name=seed]", value)
+            self.until(lambda: self.service.world.dry_runs > before, "an estimate is asked for")
+            if value == "7":
+                b.click_text("Start the search")
+            b.see("must have 1 to 200 characters")
+            self.settled()
+            b.see("must have 1 to 200 characters", seconds=0.1)
+
     def test_runs_and_comparisons_start_from_an_architecture(self):
         self.sign_in("#/architectures/arch_100200")
         b = self.b

@@ -84,20 +84,24 @@ export async function show(page, { place, signal, pulse }) {
     form.append(section("Start", preview.line, preview.picture.canvas, preview.findings, h("div", { class: "buttons" }, button)));
     fill(page, heading(base ? `Fork of ${base.name}` : "New search"), form);
     preview.draw();
+    let asked = 0, sent = false; /* an answer counts while nothing was asked after it */
     const check = debounce(async () => {
+        const mine = ++asked;
         try {
-            const body = bodyOf(form, base); /* a name can wait until the end */
-            const answer = await post(`${path}?dry_run=true`, { ...body, name: body.name || "new search" }, signal);
+            const body = bodyOf(form, base); /* a name can wait until it was sent once */
+            const answer = await post(`${path}?dry_run=true`, { ...body, name: body.name || (sent ? "" : "new search") }, signal);
+            if (mine !== asked) return;
             preview.clear();
             preview.draw(estimate(answer));
         } catch (error) {
-            if (error.status >= 400 && error.status < 500 && error.status !== 401) { clearFindings(form); preview.blame(error); }
+            if (mine === asked && error.status >= 400 && error.status < 500 && error.status !== 401) { clearFindings(form); preview.blame(error); }
         }
     }, 400);
     form.addEventListener("input", () => { preview.draw(); check(); });
     form.addEventListener("submit", async (event) => {
         event.preventDefault();
-        button.disabled = true;
+        button.disabled = sent = true;
+        asked++;
         try {
             const search = await post(path, bodyOf(form, base), signal);
             location.hash = `#/searches/${search.id}`;
