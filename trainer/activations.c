@@ -37,8 +37,8 @@ struct places {
     size_t wide, narrow; /* where the scratch for d_act and for d_q, d_k, d_v starts */
 };
 
-/* What a layer keeps: on loan until something does not fit, so that a smaller shape or batch never needs
- * more beside it. */
+/* What a layer keeps: on loan until something does not fit, so that a smaller shape or batch never
+ * needs more beside it. */
 static struct view take_kept(struct places *p, int cols)
 {
     int rows = p->a->rows, ld = padded(cols, p->main->multiple);
@@ -189,8 +189,8 @@ static void place_shared(struct places *p)
 }
 
 /* The gradients of the layers, and of a table that the LM head does not write, are not needed
- * before a layer goes back, nor are logits after that. Whether they fit there does not depend on the
- * call. */
+ * before a layer goes back, nor are logits after that. Whether they fit there does not depend on
+ * the call. */
 static void open_loan(struct places *p)
 {
     const struct layout *lent = p->room->lent;
@@ -204,7 +204,8 @@ static void open_loan(struct places *p)
                              layout_layer_at(lent, p->shape->n_layers) };
     if (p->loan.to - p->loan.from < logits) return;
     p->loan.to -= logits;
-    p->a->logits = (struct view){ p->loan.block, p->loan.to, least(p->logits_rows, p->a->rows), V, ld };
+    int rows = least(p->logits_rows, p->a->rows);
+    p->a->logits = (struct view){ p->loan.block, p->loan.to, rows, V, ld };
 }
 
 static int most_logits_rows(const struct activations_room *room, const struct backend *be, int V)

@@ -65,8 +65,8 @@ static void copy_weights(struct backend *be, struct block *block, size_t at, siz
     block->stale = false;
 }
 
-/* Weights keep their copy beside them until they change or others take its place; a matrix elsewhere
- * has none. */
+/* Weights keep their copy beside them until they change or others take its place; a matrix
+ * elsewhere has none. */
 static struct rounded weights(struct backend *be, struct view w, uint16_t **at)
 {
     struct block *block = w.block;

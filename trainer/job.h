@@ -34,7 +34,8 @@
  *                 "learning_rate": 1e-3, "schedule": "wsd", "warmup_steps": 20,
  *                 "decay_fraction": 0.2, "min_lr_ratio": 0, "weight_decay": 0.1,
  *                 "beta1": 0.9, "beta2": 0.95, "epsilon": 1e-8, "clip_norm": 1.0,
- *                 "recompute": false,
+ *                 "recompute": false,      less memory for more time (model.h); grad_accum 1 takes
+ *                                    less than more does, too: activations then lie in gradients
  *                 "shard_moments": false,    of several processes (ranks.h) each keeps AdamW's
  *                                    moments of its own share of the weights only. Checkpoints are
  *                                    the same, and a job may go on with or without; not with lora
