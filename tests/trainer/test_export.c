@@ -258,7 +258,7 @@ static json_t *run_job(const char *model, struct error *err)
     struct job job;
     struct events *events = events_open(open("/dev/null", O_WRONLY));
     snprintf(text, sizeof text,
-             "{\"schema\": \"lathe.job/1\", \"kind\": \"export\", \"work_dir\": \"%s/work\", "
+             "{\"schema\": \"lathe.job/1\", \"kind\": \"export\", \"work_dir\": \"%s/job\", "
              "\"backend\": \"ref\","
              " \"model\": {\"path\": \"%s/%s\"}, \"card\": {\"source\": \"nobody\"}, \"targets\":"
              " [{\"format\": \"hf\"}, {\"format\": \"gguf\", \"dtype\": \"q8_0\"}, {\"format\": "
@@ -268,7 +268,7 @@ static json_t *run_job(const char *model, struct error *err)
     CHECK_OK(run_export(&job, events, err), *err);
     events_close(events);
     job_release(&job);
-    snprintf(path, sizeof path, "%s/work/result/export.json", root);
+    snprintf(path, sizeof path, "%s/job/result/export.json", root);
     return json_load_file(path, 0, NULL);
 }
 
@@ -291,7 +291,7 @@ static void test_job(void)
     CHECK(json_is_null(json_object_get(json_array_get(targets, 2), "parity")),
           "a shape has no logits");
     CHECK_INT(json_array_size(json_object_get(hf, "files")), 5);
-    snprintf(path, sizeof path, "%s/work/result/hf-float32/modeling_lathe.py", root);
+    snprintf(path, sizeof path, "%s/job/result/hf-float32/modeling_lathe.py", root);
     CHECK(!access(path, R_OK), "no %s", path);
     json_decref(json);
 }
