@@ -4,13 +4,14 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <stdnoreturn.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 #include "search/base/log.h"
 #include "trainer/stop.h"
 
-enum { STOP_WITHIN_S = 15 };
+enum { STOP_WITHIN_S = 15, TRY_AGAIN = 75 };
 
 struct events {
     int fd;
@@ -49,11 +50,25 @@ static void begin_line(struct events *ev, const char *name)
     emit_kv_string(&ev->emit, "time", time);
 }
 
+/* Nothing may be checkpointed any more: a removal whose line is cut would never be told. What follows the last
+ * checkpoint is done and told again. */
+static noreturn void die_of_full_disk(int number)
+{
+    log_error("what we say cannot be written: %s", strerror(number));
+    _exit(TRY_AGAIN);
+}
+
+static bool is_lost(int number)
+{
+    return number == ENOSPC || number == EDQUOT || number == EFBIG || number == EIO;
+}
+
 static void write_line(struct events *ev)
 {
     for (size_t at = 0; at < ev->line.len && !ev->broken;) {
         ssize_t n = write(ev->fd, ev->line.bytes + at, ev->line.len - at);
         if (n > 0) at += (size_t)n;
+        if (n < 0 && is_lost(errno)) die_of_full_disk(errno);
         if (n < 0 && errno != EINTR) ev->broken = true;
     }
     if (ev->broken) {
@@ -126,7 +141,10 @@ void events_close(struct events *ev)
     free(ev);
 }
 
-void events_sync(struct events *ev) { (void)fsync(ev->fd); } /* a pipe refuses, and needs none */
+void events_sync(struct events *ev)
+{
+    if (fsync(ev->fd) && is_lost(errno)) die_of_full_disk(errno); /* a pipe refuses, and needs none */
+}
 
 /* ---- for everybody else ------------------------------------------------------------------- */
 

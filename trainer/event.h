@@ -16,7 +16,9 @@
  *
  * Lines are written whole. A thread of its own says "heartbeat" with the step last
  * told when nothing was written for EVENT_QUIET_S seconds, however long a step
- * takes. When nobody reads any more (EPIPE), stop.h is asked to end the process.
+ * takes. When nobody reads any more (EPIPE), stop.h is asked to end the process. When a line cannot be
+ * written whole (the disk is full) the process ends at once with 75, before any checkpoint could be ahead
+ * of what was told.
  *
  * What happens again after a resume is sent again: readers tell removals apart by
  * ordinal, the rest by step.

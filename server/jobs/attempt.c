@@ -41,6 +41,7 @@ struct attempt {
     struct buf waiting, flying;    /* lines joined by commas; those in the batch on its way */
     bool held, asking, look;       /* reading stopped; a query is out; look at the wish soon */
     bool resting;                  /* PostgreSQL was busy or away: not before the timer */
+    int rests;                     /* in a row; each is twice as long */
     bool refused;                  /* PostgreSQL did not accept what the process said */
     bool has_spoken; /* this process */
     bool reading; /* in the middle of the journal: on_line leaves the rest to others */
@@ -69,8 +70,10 @@ static bool worth_repeating(const struct error *err)
 
 static void rest(struct attempt *a)
 {
+    unsigned ms = ATTEMPT_RETRY_MS << a->rests;
+    if (ms < ATTEMPT_BEAT_MS) a->rests++;
     a->resting = true;
-    uv_timer_start(&a->timer, a->timer.timer_cb, ATTEMPT_RETRY_MS, ATTEMPT_BEAT_MS);
+    uv_timer_start(&a->timer, a->timer.timer_cb, ms < ATTEMPT_BEAT_MS ? ms : ATTEMPT_BEAT_MS, ATTEMPT_BEAT_MS);
 }
 
 static void refuse(struct attempt *a, const char *text)
@@ -107,6 +110,7 @@ static void ingested(struct pg_query *query, PGresult *rows, const struct error 
         return;
     }
     a->stored_at = uv_now(a->options.app->loop);
+    a->rests = 0;
     buf_clear(&a->flying);
     if (!err->status && a->journal) journal_forget(a->journal, a->flying_to);
     bool heard = a->sm.at == WORKING || a->sm.at == ENDED;
@@ -148,6 +152,7 @@ static void finished(struct pg_query *query, PGresult *rows, const struct error 
     struct attempt *a = query->data;
     a->asking = false;
     if (err->status && worth_repeating(err)) {
+        if (!a->rests) log_warn("runner: %s: cannot be finished yet, trying on: %s", a->subject, err->text);
         rest(a);
         tick(a);
         return;
@@ -377,8 +382,8 @@ static enum status start(struct attempt *a, struct error *err)
 
 static void never_started(struct attempt *a, const struct error *err)
 {
-    verdict_set(&a->verdict, err->status == E_BUSY ? "again" : "crash", "%s", err->text);
-    log_error("runner: %s: %s", a->subject, err->text);
+    verdict_set(&a->verdict, err->status == E_BUSY ? "full" : "crash", "%s", err->text);
+    log_warn("runner: %s: %s", a->subject, err->text);
     if (a->journal) journal_hold(a->journal);
     sm_move(&a->sm, ENDED);
 }

@@ -24,7 +24,8 @@
  *
  * Lines that an attempt before this one left unstored in the journal are stored first, so
  * nothing that a trainer said is lost when lathed or PostgreSQL is killed. While PostgreSQL is
- * away the batch in hand is sent again until it is stored, which is harmless (sql/0003); when
+ * away or out of room the batch in hand, or the end, is sent again until it is stored, which is harmless
+ * (sql/0003), after ATTEMPT_RETRY_MS and then twice as long each time up to ATTEMPT_BEAT_MS; when
  * ATTEMPT_QUEUE bytes wait behind it we stop reading, so memory stays bounded.
  *
  * The process ends early when people want the job paused or cancelled (SIGTERM, then

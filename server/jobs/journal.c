@@ -105,12 +105,13 @@ void journal_forget(struct journal *j, int64_t before)
 /* ---- open and close ---------------------------------------------------------------- */
 
 /* A trainer that died in the middle of a line must not spoil the next one's first. */
-static void end_last_line(int fd)
+static bool end_last_line(int fd)
 {
     struct stat st;
     char last = '\n';
     if (!fstat(fd, &st) && st.st_size && pread(fd, &last, 1, st.st_size - 1) == 1 && last != '\n')
-        (void)!write(fd, "\n", 1);
+        return write(fd, "\n", 1) == 1;
+    return true;
 }
 
 enum status journal_open(struct journal **out, uv_loop_t *loop,
@@ -118,13 +119,12 @@ enum status journal_open(struct journal **out, uv_loop_t *loop,
 {
     struct stat st;
     int fd = open(options->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    if (fd < 0 || fstat(fd, &st)) {
-        fail(err, errno == ENOSPC ? E_BUSY : E_IO, "cannot open %s: %s", options->path,
+    if (fd < 0 || fstat(fd, &st) || !end_last_line(fd)) {
+        fail(err, errno == ENOSPC || errno == EDQUOT ? E_BUSY : E_IO, "cannot work on %s: %s", options->path,
              strerror(errno));
         if (fd >= 0) close(fd);
         return err->status;
     }
-    end_last_line(fd);
     struct journal *j = calloc(1, sizeof *j);
     if (!j) abort();
     j->options = *options;

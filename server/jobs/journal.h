@@ -39,7 +39,7 @@ struct journal_options {
     void *data;
 };
 
-/* Makes the file when missing. */
+/* Makes the file when missing, and ends a line that was cut. E_BUSY: no room for that. */
 enum status journal_open(struct journal **out, uv_loop_t *loop,
                          const struct journal_options *options, struct error *err);
 

@@ -24,6 +24,7 @@ struct runner {
     struct attempt *attempts[MAX_SLOTS];
     int64_t worker_id; /* 0 until PostgreSQL gave us one */
     bool asking, draining, closing;
+    bool heard; /* of a change while a question was out: its answer may be from before */
 
     uv_timer_t timer, patience;
     int open_handles;
@@ -109,7 +110,7 @@ static void claimed(struct pg_query *query, PGresult *rows, const struct error *
     if (err->status) log_debug("runner: no claim: %s", err->text);
     if (more) take_up(r, rows);
     if (more && r->draining) attempt_stop(r->attempts[r->n_attempts - 1]);
-    if (more || r->closing) tick(r);
+    if (more || r->closing || r->heard) tick(r);
 }
 
 static void seen(struct pg_query *query, PGresult *rows, const struct error *err)
@@ -172,6 +173,7 @@ static void on_listener_closed(void *data)
 static void tick(struct runner *r)
 {
     if (r->asking) return;
+    r->heard = false;
     if (r->closing) {
         struct pg_listener *listener = r->listener;
         if (r->n_attempts || !listener) return;
@@ -201,6 +203,7 @@ static void on_heard(void *data, const char *channel, const char *payload)
     (void)channel, (void)payload;
     struct runner *r = data;
     for (int i = 0; i < r->n_attempts; i++) attempt_look(r->attempts[i]);
+    r->heard = true;
     tick(r);
 }
 

@@ -30,7 +30,7 @@ void verdict_of_end(struct verdict *verdict, const struct child_end *end, const 
     else if (end->stopped)
         verdict_set(verdict, "again", "stopped; it goes on from its checkpoint");
     else if (status != 2 && work_dir_is_full(work_dir))
-        verdict_set(verdict, "again",
+        verdict_set(verdict, "full",
                     "the disk is full; it goes on from its checkpoint once there is room");
     else if (status == 75)
         verdict_set(verdict, "again", "the trainer asked to be started again");

@@ -4,11 +4,12 @@
 #include "server/jobs/child.h"
 
 /*
- * What the end of a trainer means for its job, in the words of job_finish (sql/0001), and why
+ * What the end of a trainer means for its job, in the words of job_finish (sql/0015), and why
  * in words for people:
  *
  *   exit 0                    done
  *   we asked it to stop, 75   again
+ *   no room in its folder     full: tried again, ever more rarely
  *   exit 2                    bad_input: the job is wrong
  *   anything else             crash; `why` ends with the last line of its log
  */

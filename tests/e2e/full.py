@@ -2,7 +2,7 @@
 """Checkpoints that stay, and the disk that jobs write to filling up under a trainer: the run says why it waits,
 loses nothing, and goes on by itself once there is room. The small file system needs root."""
 import contextlib, os, pathlib, re, subprocess, tempfile, time
-from lathed import Lathed, SHAPE, make_dataset, skip_unless_possible
+from lathed import PATIENCE, SEARCH, Lathed, SHAPE, make_dataset, skip_unless_possible
 
 RUN = {"name": "r", "shape": SHAPE, "threads": 1, "recipe": {"batch_size": 2, "sequence_length": 32},
        "validation": {"every_steps": 100000, "tokens": 64}}
@@ -38,6 +38,51 @@ def fill(place):
     os.close(file)
 
 
+def sql(lathed, text):
+    return subprocess.run(["psql", "-qXAt", "-h", lathed.dir / "pg" / "run", "-U", "lathe", "postgres", "-c", text],
+                          capture_output=True, text=True, check=True).stdout.strip()
+
+
+def until(lathed, path, good, seconds=60):
+    deadline = time.monotonic() + seconds * PATIENCE
+    while not good(now := lathed.get(path)):
+        assert now["state"] in ("queued", "starting", "running") and time.monotonic() < deadline, now
+        time.sleep(0.02)
+    return now
+
+
+def waits(now):
+    return now["state"] == "queued" and re.search("disk|space", now["reason"] or "")
+
+
+def removals(lathed, search):
+    """All that is stored of them, but for when."""
+    return [{k: v for k, v in r.items() if k != "time"} for r in lathed.pages(f"/v1/searches/{search}/trajectory?page_size=500")]
+
+
+def full_search(lathed, data, place):
+    """The disk is full three times while units are taken away; the story is that of a search that was left alone."""
+    body = {**SEARCH, "name": "s", "dataset": data, "checkpoint": {"every_steps": 40, "keep": 2},
+            "schedule": {"warmup_steps": 4, "steps_per_unit": 8}}
+    left_alone = lathed.post("/v1/searches", body)["id"]
+    assert lathed.wait("/v1/searches/" + left_alone)["state"] == "succeeded"
+    wanted = removals(lathed, left_alone)
+    made = lathed.post("/v1/searches", body)
+    path = "/v1/searches/" + made["id"]
+    for so_far in (2, 12, 24):
+        until(lathed, path, lambda now: now["removals"] >= so_far)
+        fill(place)
+        now = until(lathed, path, waits)
+        print(f"{now['removals']} of {len(wanted)} removals, attempt {now['attempt']}: {now['reason']}", flush=True)
+        (place / "ballast").unlink()
+    done = lathed.wait(path, seconds=200)
+    assert done["state"] == "succeeded" and done["attempt"] > 3, done
+    got = removals(lathed, made["id"])
+    assert [r["ordinal"] for r in got] == list(range(1, len(wanted) + 1)), [r["ordinal"] for r in got]
+    odd = [(a, b) for a, b in zip(wanted, got) if {**a, "id": 0, "architecture": 0} != {**b, "id": 0, "architecture": 0}]
+    assert not odd, odd[:3]
+
+
 def full(lathed, data, place):
     body = {**RUN, "dataset": data, "budget": {"tokens": 64 * 2500}, "checkpoint": {"every_steps": 50}}
     path = "/v1/runs/" + lathed.post("/v1/runs", body)["id"]
@@ -53,16 +98,15 @@ def full(lathed, data, place):
             break
         assert now["state"] in ("queued", "starting", "running") and time.monotonic() - began < 60, now
         time.sleep(0.02)
-    print(f"{now['state']} at step {now['step']}, attempt {now['attempt']}: {now['reason']}")
+    print(f"{now['state']} at step {now['step']}, attempt {now['attempt']}: {now['reason']}", flush=True)
     time.sleep(12)  # longer than a job that crashes is tried again
-    waits = lathed.get(path)
-    assert waits["state"] in ("queued", "starting", "running") and re.search("disk|space", waits["reason"]), waits
+    later = lathed.get(path)
+    assert later["state"] in ("queued", "starting", "running") and re.search("disk|space", later["reason"]), later
+    assert later["attempt"] - now["attempt"] <= 6, ("tried again and again", later)
     (place / "ballast").unlink()
     done = lathed.wait(path, seconds=200)
     assert done["state"] == "succeeded" and done["step"] == 2500 and done["attempt"] > 1, done
-    said = subprocess.run(["psql", "-qXAt", "-h", lathed.dir / "pg" / "run", "-U", "lathe", "postgres", "-c",
-                           f"select count(*) - count(distinct step), max(step) from metric where job_id = {done['job'][4:]}"],
-                          capture_output=True, text=True, check=True).stdout.strip()
+    said = sql(lathed, f"select count(*) - count(distinct step), max(step) from metric where job_id = {done['job'][4:]}")
     assert said == "0|2500", said
     assert not list(pathlib.Path(lathed.files / "jobs").glob("*/checkpoints/*.tmp*"))
 
@@ -92,6 +136,7 @@ if __name__ == "__main__":
             checkpoints_that_stay(lathed, data)
             if place:
                 full(lathed, data, place)
+                full_search(lathed, data, place)
             else:
                 print("full disk: not tried, only root can mount a small file system")
     print("ok")
