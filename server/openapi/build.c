@@ -216,13 +216,14 @@ static void add_problem(json_t *replies, int status)
 /* What the way to every handler of its kind may answer. */
 static void add_problems(json_t *replies, const struct route *route, json_t *op)
 {
-    static const int any[] = { 400, 403, 421, 429, 500, 503 };
+    static const int any[] = { 400, 403, 421 };
     size_t i;
     json_t *more;
     for (i = 0; i < sizeof any / sizeof *any; i++) add_problem(replies, any[i]);
     if (is_wish(route)) add_problem(replies, 409);
     if (takes_match(route)) add_problem(replies, 412);
-    if (route->scope != SCOPE_OPEN) add_problem(replies, 401);
+    if (route->scope != SCOPE_OPEN) add_problem(replies, 401), add_problem(replies, 429);
+    if (!json_is_true(json_object_get(op, "alone"))) add_problem(replies, 500), add_problem(replies, 503);
     if (strchr(route->path, '{')) add_problem(replies, 404);
     if (route->body != BODY_NONE) add_problem(replies, 413), add_problem(replies, 415);
     if (route->body == BODY_FILE) add_problem(replies, 411);

@@ -24,6 +24,7 @@
  *   page     a list: page_size, page_token, NDJSON by Accept, and the reply around its items
  *   takes    the body; example is one that works on a new service after those of the files before
  *   replies  by status: a term, null (no body), or a response object of OpenAPI
+ *   alone    true for what asks nobody, so neither fails (500) nor is away (503)
  *   problems beyond what every route of its kind may answer
  *
  * Words for values are in terms.h. Schemas have one name space over all files.

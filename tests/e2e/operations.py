@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Every operation of /v1/openapi.json once as its example says, then once for each error that every
 operation of its kind documents. What comes back is held against the document by lathed.py."""
-import http.client, json, re, socket, subprocess, threading, time
+import http.client, json, re, time
 from contract import jsonschema
-from lathed import Lathed, Reply, skip_unless_possible, text
+from lathed import SHAPE, Lathed, Reply, skip_unless_possible, text
+from trouble import all_seen, away, broken, everywhere, listeners, same_key, too_often
 
 FIRST = ["createUpload", "createDataset", "createModel", "createSearch", "createArchitecture", "createRun", "createComparison"]
 QUERY = {"getArchitectureConfig": "?format=per_layer_config", "getStability": "?against=srch_2&ratio=0.2"}
+REPORT = {"getEvaluation": "?format=lm_eval"}  # what is a file, or not there yet
 BY_HAND = {"watchEvents"}
 
 
@@ -72,10 +74,14 @@ class Walk:
         long["source"]["train"]["tokens"] = 10 ** 9
         busy = self.lathed.post("/v1/searches", long)
         self.lathed.wait("/v1/searches/" + busy["id"], ("running",))
+        data = self.create("createDataset")
+        self.too_early("datasets", data["id"])
+        self.lathed.post(f"/v1/jobs/{data['job']}/cancel", status=200)
         creators = {collection(p): n for n, (m, p, op) in self.ops.items() if m == "POST" and p.count("/") == 2}
         for kind in sorted({collection(p) for _, p, _ in self.ops.values() if p.endswith("/cancel")}):
             made = self.create(creators.get(kind, "createRun"))
             one = made["job"] if kind == "jobs" else made["id"]
+            self.too_early(kind, one)
             for wish, state in (("pause", "paused"), ("resume", "queued"), ("cancel", "cancelled")):
                 path = f"/v1/{kind}/{one}"
                 if not self.lathed.contract.find("POST", f"{path}/{wish}")[1]:
@@ -90,6 +96,18 @@ class Walk:
                     refused(path, self.lathed.ask("POST", f"{path}/{late}", {}), 409, "conflict")
                     refused(path, self.lathed.ask("POST", f"{path}/resume", {}), 409, "conflict")
         self.lathed.post(f"/v1/searches/{busy['id']}/cancel", status=200)
+
+    def too_early(self, kind, one):
+        for name, (method, path, op) in self.ops.items():
+            if method == "GET" and "409" in op["responses"] and collection(path) == kind and "{id}" in path:
+                refused(name, self.lathed.ask(method, path.replace("{id}", one) + (REPORT.get(name) or query_of(name, op))), 409, "conflict")
+
+    def cannot_be_said(self):
+        """Layers that differ, in a format that knows only one kind."""
+        shape = {**SHAPE, "layers": [dict(SHAPE["layers"][0], ffn=n) for n in (16, 48)]}
+        made = self.lathed.ask("POST", "/v1/architectures", {"name": "uneven", "shape": shape}).json["id"]
+        path = self.ops["getArchitectureConfig"][1].replace("{id}", made)
+        refused(path, self.lathed.ask("GET", path + "?format=hf"), 409, "conflict")
 
     def too_late(self):
         """What has ended well cannot be cancelled any more."""
@@ -159,6 +177,25 @@ def doors(lathed, walk, readonly):
             refused(name, lathed.ask(method, path, token=readonly), 403, "scope")
 
 
+def endless(lathed, name, path):
+    """Said to be larger than any file may be, and refused before a byte of it was sent."""
+    connection = http.client.HTTPConnection(lathed.host, lathed.port, timeout=10)
+    connection.putrequest("POST", path)
+    for key, value in (("Authorization", "Bearer " + lathed.token), ("Content-Type", "application/octet-stream"),
+                       ("Content-Length", str(1 << 50))):
+        connection.putheader(key, value)
+    connection.endheaders()
+    refused(name, checked(lathed, path, connection), 413, "limit")
+
+
+def checked(lathed, path, connection):
+    reply = connection.getresponse()
+    reply = Reply(reply.status, reply.headers, reply.read())
+    connection.close()
+    lathed.contract.check("POST", path, reply)
+    return reply
+
+
 def unsaid(lathed, name, path):
     """A file of no stated length, and not in chunks."""
     connection = http.client.HTTPConnection(lathed.host, lathed.port, timeout=10)
@@ -166,11 +203,7 @@ def unsaid(lathed, name, path):
     for key, value in (("Authorization", "Bearer " + lathed.token), ("Content-Type", "application/octet-stream")):
         connection.putheader(key, value)
     connection.endheaders()
-    reply = connection.getresponse()
-    reply = Reply(reply.status, reply.headers, reply.read())
-    connection.close()
-    lathed.contract.check("POST", path, reply)
-    refused(name, reply, 411, "length")
+    refused(name, checked(lathed, path, connection), 411, "length")
 
 
 def bodies(lathed, walk):
@@ -181,6 +214,8 @@ def bodies(lathed, walk):
             refused(name, lathed.ask(method, path, {"a": 1}), 400, "body")
         if "application/octet-stream" in content:
             unsaid(lathed, name, path)
+            endless(lathed, name, path)
+            refused(name, lathed.ask(method, path, raw=b"a", headers={"Content-Type": "text/plain"}), 415, "type")
         if "application/json" not in content:
             continue
         json_type = {"Content-Type": "application/json"}
@@ -229,49 +264,23 @@ def keys(lathed, walk):
             refused(name, lathed.ask(method, path, headers=key, **bodies[1]), 422, "idempotency")
 
 
-def two_at_once(lathed, walk):
-    """While the first request with a key is worked on, another with the same key is told to wait."""
-    body = walk.ops["createDataset"][2]["requestBody"]["content"]["application/json"]["example"]
-    with subprocess.Popen(["psql", "-qXAt", "-h", lathed.dir / "pg" / "run", "-U", "lathe", "postgres"], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, text=True) as psql:
-        def ask(question, answer):
-            deadline = time.monotonic() + 20
-            while True:
-                psql.stdin.write(question + ";\n")
-                psql.stdin.flush()
-                if psql.stdout.readline().strip() == answer:
-                    return
-                assert time.monotonic() < deadline, question
-        ask("begin; select 'held' from event_lock()", "held")
-        made, key = [], {"Idempotency-Key": "at once"}
-        first = threading.Thread(target=lambda: made.append(lathed.ask("POST", "/v1/datasets", body, headers=key)))
-        first.start()
-        ask("select count(*) from idempotency_key where key = 'at once'", "1")
-        waits = refused("two at once", lathed.ask("POST", "/v1/datasets", body, headers=key), 409, "idempotency")
-        assert waits.headers["Retry-After"], waits.headers
-        psql.stdin.write("commit;\n")
-        psql.stdin.close()
-        first.join()
-    assert made[0].status == 201 and lathed.ask("POST", "/v1/datasets", body, headers=key).body == made[0].body
+def guesses(lathed):
+    statuses = {lathed.ask("GET", "/v1/uploads", token=f"lathe_{n:043d}").status for n in range(300)}
+    assert statuses == {401, 429}, statuses
 
 
-def read_reply(file):
-    status = int(file.readline().split()[1])
-    headers = http.client.parse_headers(file)
-    return status, headers, file.read(int(headers["Content-Length"]))
-
-
-def rates(lathed, walk):
-    """A token that asks too often is told when to come back; so is somebody who guesses."""
-    token = known(lathed, lathed.post("/v1/tokens", {"name": "eager"})["token"])
-    request = f"GET /v1/uploads/upl_0 HTTP/1.1\r\nHost: 127.0.0.1:{lathed.port}\r\nAuthorization: Bearer {token}\r\n\r\n"
-    with socket.create_connection((lathed.host, lathed.port), timeout=30) as wire:
-        wire.sendall(request.encode() * 200)  # faster than 30 a second on any machine
-        replies = wire.makefile("rb")
-        late = [answer for answer in (read_reply(replies) for _ in range(200)) if answer[0] == 429]
-    assert late and late[0][1]["Retry-After"] and json.loads(late[0][2])["code"] == "limit", late
-    guesses = [lathed.ask("GET", "/v1/uploads", token=f"lathe_{n:043d}").status for n in range(300)]
-    assert set(guesses) == {401, 429}, set(guesses)
+def ranges(lathed, walk):
+    """A part of what is sent, nothing of what is had already, and a part that is not there."""
+    for name, (method, path, op) in walk.ops.items():
+        if "304" not in op["responses"]:
+            continue
+        path = walk.path(name) + REPORT.get(name, "")
+        tag = lathed.ask(method, path).headers["ETag"]
+        assert lathed.ask(method, path, headers={"If-None-Match": tag}).status == 304, name
+        if "206" in op["responses"]:
+            part = lathed.ask(method, path, headers={"Range": "bytes=1-3"})
+            assert part.status == 206 and len(part.body) == 3, (name, part.status, part.body[:100])
+            refused(name, lathed.ask(method, path, headers={"Range": "bytes=999999999-"}), 416)
 
 
 def large(lathed):
@@ -299,6 +308,7 @@ if __name__ == "__main__":
         walk.reads()
         walk.wishes()
         walk.too_late()
+        walk.cannot_be_said()
         walk.deletions()
         covered(walk)
         readonly = lathed.post("/v1/tokens", {"name": "reader", "scope": "read"})["token"]
@@ -306,7 +316,15 @@ if __name__ == "__main__":
         bodies(lathed, walk)
         queries(lathed, walk)
         keys(lathed, walk)
-        two_at_once(lathed, walk)
+        ranges(lathed, walk)
+        same_key(walk)
+        too_often(walk, known(lathed, lathed.post("/v1/tokens", {"name": "eager", "scope": "read"})["token"]))
+        with broken(lathed):
+            everywhere(walk, 500)
+        with away(lathed):
+            everywhere(walk, 503)
+        listeners(lathed)
         large(lathed)
-        rates(lathed, walk)
+        guesses(lathed)
+        all_seen(lathed)
     print("ok")
