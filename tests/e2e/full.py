@@ -3,6 +3,7 @@
 loses nothing, and goes on by itself once there is room. The small file system needs root."""
 import contextlib, os, pathlib, re, subprocess, tempfile, time
 from lathed import PATIENCE, SEARCH, Lathed, SHAPE, make_dataset, skip_unless_possible
+from trouble import away
 
 RUN = {"name": "r", "shape": SHAPE, "threads": 1, "recipe": {"batch_size": 2, "sequence_length": 32},
        "validation": {"every_steps": 100000, "tokens": 64}}
@@ -111,6 +112,22 @@ def full(lathed, data, place):
     assert not list(pathlib.Path(lathed.files / "jobs").glob("*/checkpoints/*.tmp*"))
 
 
+def away_at_the_end(lathed, data):
+    """A trainer ends while nobody can be told: that is told once the database is back, and nothing is done twice."""
+    made = lathed.post("/v1/runs", {**RUN, "dataset": data, "budget": {"tokens": 64 * 800}})
+    path = "/v1/runs/" + made["id"]
+    until(lathed, path, lambda now: now["step"] > 10)
+    with away(lathed):
+        deadline = time.monotonic() + 60 * PATIENCE
+        while lathed.children("lathe-train"):
+            assert time.monotonic() < deadline, lathed.tail()
+            time.sleep(0.1)
+    done = lathed.wait(path)
+    assert done["state"] == "succeeded" and (done["step"], done["attempt"]) == (800, 1), done
+    ended = f"select count(*) from event where subject = '{made['id']}' and body ->> 'state' = 'succeeded'"
+    assert sql(lathed, ended) == "1"
+
+
 @contextlib.contextmanager
 def small_disk(megabytes):
     """A file system of its own, or None."""
@@ -134,6 +151,7 @@ if __name__ == "__main__":
             data = make_dataset(lathed)
             lathed.wait("/v1/datasets/" + data)
             checkpoints_that_stay(lathed, data)
+            away_at_the_end(lathed, data)
             if place:
                 full(lathed, data, place)
                 full_search(lathed, data, place)
