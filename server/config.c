@@ -39,8 +39,8 @@ static const struct setting {
       "threads of each trainer (0: cores / slots)" },
     { "trainer", "FILE", TEXT, AT(trainer), 0, 0, false, "lathe-train (beside lathed)" },
     { "launch", "COMMAND", TEXT, AT(launch), 0, 0, false,
-      "how a job is started, such as 'mpirun -np {ranks} {trainer}' or 'srun -n {ranks} {trainer}' "
-      "({trainer})" },
+      "how a job is started, such as 'mpirun -np {ranks} {trainer}' or "
+      "'srun --mpi=pmix -K -n {ranks} {trainer}' ({trainer})" },
     { "ranks", "N", NUMBER, AT(ranks), 1, 65536, false, "{ranks} of --launch (1)" },
     { "backends", "NAMES", TEXT, AT(backends), 0, 0, false,
       "what jobs may ask of this runner, by commas (what the trainer has)" },

@@ -8,7 +8,9 @@
  * it starts. It is split at spaces, without a shell; quotes ' and " keep spaces together.
  *
  *     mpirun -np {ranks} {trainer}
- *     srun --job-name {job} -n {ranks} --gpus-per-task 1 -u {trainer}
+ *     srun --mpi=pmix -K --job-name {job} -n {ranks} --gpus-per-task 1 -u {trainer}
+ *
+ * Without --mpi=pmix (where slurm.conf has no MpiDefault) srun's tasks do not know of each other.
  *
  *   {trainer}   lathe-train; must be there
  *   {ranks}     processes of a job (--ranks)
