@@ -20,7 +20,8 @@
  * fails ends all of them (ranks_abort); the job then resumes from its checkpoint.
  */
 
-/* Call once, first. E_MISSING when a launcher started several but this build has no MPI. */
+/* Call once, first. E_MISSING when a launcher started several but this build has no MPI,
+ * or srun several without PMIx. */
 enum status ranks_join(struct error *err);
 void ranks_leave(void);
 

@@ -4,6 +4,7 @@
 #include <mpi.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MOST_UNDER_WAY = 1024 };
 
@@ -22,6 +23,24 @@ static bool launched(void)
     return false;
 }
 
+/* How many tasks srun started, when this process is one of them: what a task starts inherits its
+ * variables. */
+static int slurm_tasks(void)
+{
+    const char *n = getenv("SLURM_STEP_NUM_TASKS"), *task = getenv("SLURM_TASK_PID");
+    return n && task && atoi(task) == (int)getpid() ? atoi(n) : 1;
+}
+
+static enum status join_nobody(struct error *err)
+{
+    int n = slurm_tasks();
+    if (n < 2) return OK;
+    return fail(err, E_MISSING,
+                "one of %d tasks of a Slurm step that do not know of each other; start them with "
+                "srun --mpi=pmix",
+                n);
+}
+
 static void find_local(void)
 {
     MPI_Comm here;
@@ -33,7 +52,7 @@ static void find_local(void)
 enum status ranks_join(struct error *err)
 {
     int given;
-    if (!launched()) return OK;
+    if (!launched()) return join_nobody(err);
     if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &given) != MPI_SUCCESS)
         return fail(err, E_MISSING, "MPI does not start");
     world.joined = true;

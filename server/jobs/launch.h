@@ -10,7 +10,10 @@
  *     mpirun -np {ranks} {trainer}
  *     srun --mpi=pmix -K --job-name {job} -n {ranks} --gpus-per-task 1 -u {trainer}
  *
- * Without --mpi=pmix (where slurm.conf has no MpiDefault) srun's tasks do not know of each other.
+ * Without --mpi=pmix (where slurm.conf has no MpiDefault) srun's tasks do not know of each other,
+ * and the trainer refuses. Tasks of an srun that was killed with -9 run on, unheard, until they are done
+ * or cancelled (scancel, InactiveLimit of slurm.conf); the next attempt waits for the lock they hold in
+ * the work_dir.
  *
  *   {trainer}   lathe-train; must be there
  *   {ranks}     processes of a job (--ranks)

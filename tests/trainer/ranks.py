@@ -46,6 +46,13 @@ def run(job, ranks=1, kill_at=None, look=None):
     return events, child.wait(), child.stderr.read()
 
 
+def strangers():
+    """Tasks of srun that MPI knows nothing of would all do the whole job."""
+    task = ["sh", "-c", f"SLURM_STEP_NUM_TASKS=2 SLURM_TASK_PID=$$ exec '{BIN}'"]
+    alone = subprocess.run(task, input="{}", capture_output=True, text=True, env=ENV)
+    assert alone.returncode == 2 and "srun --mpi=pmix" in alone.stdout + alone.stderr, alone
+
+
 def removals(events):
     return [(e["ordinal"], e["type"], e["index"], e["shape_hash"]) for e in events if e["event"] == "removal"]
 
@@ -86,6 +93,7 @@ def main():
         if "built without MPI" in log:
             skip("lathe-train was built without MPI")
         assert code == 0, log
+        strangers()
         one, code, log = run(job("one"))
         assert code == 0, log
         a, b = done(one), done(two)
