@@ -2,43 +2,22 @@
 -- a second at least, half a minute at most. An attempt that lasted a minute was no such trial.
 alter table job add column full_since timestamptz;
 
-create function job_waits_for_room(p_job_id bigint) returns interval
-language sql as $$
-    update job
-       set full_since = case when full_since is null or run_after < now() - interval '1 minute' then now() else full_since end
-     where job_id = p_job_id
-    returning greatest(interval '1 second', least(interval '30 seconds', now() - full_since));
-$$;
-
--- As in 0001, and "full".
-create or replace function job_finish(p_job_id bigint, p_worker_id bigint, p_attempt int, p_how text, p_reason text)
+-- How an attempt ended, in the words of job_finish (0001) or "full".
+create function job_end(p_job_id bigint, p_worker_id bigint, p_attempt int, p_how text, p_reason text)
 returns boolean
 language plpgsql as $$
 declare
-    j job;
-    why text;
+    was job;
 begin
-    perform event_lock();
-    if not job_held(p_job_id, p_worker_id, p_attempt) then return false; end if;
-    select * into j from job where job_id = p_job_id;
-    why := left(coalesce(j.error ->> 'message' || coalesce(' (' || nullif(j.error ->> 'hint', '') || ')', ''),
-                         p_reason, p_how), 2000);
-    if p_how = 'done' and j.result is not null then
-        perform job_move(p_job_id, 'succeeded', null);
-    elsif p_how = 'bad_input' and j.wish <> 'cancel' then
-        perform job_move(p_job_id, 'failed', why);
-    elsif p_how = 'again' then
-        perform job_give_back(p_job_id, p_reason, interval '1 second');
-    elsif p_how = 'full' then
-        perform job_give_back(p_job_id, p_reason, job_waits_for_room(p_job_id));
-    else
-        update job set failures = failures + 1 where job_id = p_job_id returning * into j;
-        if j.failures >= j.max_failures and j.wish = 'run' then
-            perform job_move(p_job_id, 'failed', why);
-        else
-            perform job_give_back(p_job_id, why, least(300, power(2, j.failures - 1)) * interval '1 second');
-        end if;
+    if p_how is distinct from 'full' then
+        return job_finish(p_job_id, p_worker_id, p_attempt, p_how, p_reason);
     end if;
-    notify lathe_job;
+    select * into was from job where job_id = p_job_id;
+    if not job_finish(p_job_id, p_worker_id, p_attempt, 'again', p_reason) then return false; end if;
+    if was.full_since is null or was.run_after < now() - interval '1 minute' then was.full_since := now(); end if;
+    update job
+       set full_since = was.full_since,
+           run_after = now() + greatest(interval '1 second', least(interval '30 seconds', now() - was.full_since))
+     where job_id = p_job_id;
     return true;
 end $$;

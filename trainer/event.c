@@ -52,10 +52,10 @@ static void begin_line(struct events *ev, const char *name)
 
 /* Nothing may be checkpointed any more: a removal whose line is cut would never be told. What follows the last
  * checkpoint is done and told again. */
-static noreturn void die_of_full_disk(int number)
+static noreturn void die(int number)
 {
     log_error("what we say cannot be written: %s", strerror(number));
-    _exit(TRY_AGAIN);
+    _exit(number == EIO ? EXIT_FAILURE : TRY_AGAIN);
 }
 
 static bool is_lost(int number)
@@ -68,7 +68,7 @@ static void write_line(struct events *ev)
     for (size_t at = 0; at < ev->line.len && !ev->broken;) {
         ssize_t n = write(ev->fd, ev->line.bytes + at, ev->line.len - at);
         if (n > 0) at += (size_t)n;
-        if (n < 0 && is_lost(errno)) die_of_full_disk(errno);
+        if (n < 0 && is_lost(errno)) die(errno);
         if (n < 0 && errno != EINTR) ev->broken = true;
     }
     if (ev->broken) {
@@ -143,7 +143,7 @@ void events_close(struct events *ev)
 
 void events_sync(struct events *ev)
 {
-    if (fsync(ev->fd) && is_lost(errno)) die_of_full_disk(errno); /* a pipe refuses, and needs none */
+    if (fsync(ev->fd) && is_lost(errno)) die(errno); /* a pipe refuses, and needs none */
 }
 
 /* ---- for everybody else ------------------------------------------------------------------- */

@@ -17,8 +17,8 @@
  * Lines are written whole. A thread of its own says "heartbeat" with the step last
  * told when nothing was written for EVENT_QUIET_S seconds, however long a step
  * takes. When nobody reads any more (EPIPE), stop.h is asked to end the process. When a line cannot be
- * written whole (the disk is full) the process ends at once with 75, before any checkpoint could be ahead
- * of what was told.
+ * written whole the process ends at once, before any checkpoint could be ahead of what was told: with 75
+ * when there is no room, as a failure when the disk is broken.
  *
  * What happens again after a resume is sent again: readers tell removals apart by
  * ordinal, the rest by step.

@@ -60,7 +60,7 @@ static void tick(struct attempt *a);
 
 static const char ingest_sql[] =
     "select held, wish from job_ingest($1, $2, $3, $4::interval, $5::jsonb, $6)";
-static const char finish_sql[] = "select job_finish($1, $2, $3, $4, $5)";
+static const char finish_sql[] = "select job_end($1, $2, $3, $4, $5)";
 
 /* Nothing came of it for now: the server is away, starting or busy. */
 static bool worth_repeating(const struct error *err)
@@ -383,7 +383,10 @@ static enum status start(struct attempt *a, struct error *err)
 static void never_started(struct attempt *a, const struct error *err)
 {
     verdict_set(&a->verdict, err->status == E_BUSY ? "full" : "crash", "%s", err->text);
-    log_warn("runner: %s: %s", a->subject, err->text);
+    if (err->status == E_BUSY)
+        log_warn("runner: %s: %s", a->subject, err->text);
+    else
+        log_error("runner: %s: %s", a->subject, err->text);
     if (a->journal) journal_hold(a->journal);
     sm_move(&a->sm, ENDED);
 }

@@ -17,7 +17,7 @@
  *              time and in order, which also renews the lease; without lines an empty
  *              batch goes every ATTEMPT_BEAT_MS
  *   ENDED      the process is gone; its last lines are still being read and stored
- *   FINISHING  job_finish is told how it ended
+ *   FINISHING  job_end is told how it ended
  *   LOST       the lease is somebody else's, or we gave up: the process is stopped, nothing
  *              is stored
  *   OVER       nothing left; `over` is called

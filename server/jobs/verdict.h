@@ -4,7 +4,7 @@
 #include "server/jobs/child.h"
 
 /*
- * What the end of a trainer means for its job, in the words of job_finish (sql/0015), and why
+ * What the end of a trainer means for its job, in the words of job_end (sql/0015), and why
  * in words for people:
  *
  *   exit 0                    done

@@ -50,10 +50,10 @@ select event_id, subject, body ->> 'state' as state, body ->> 'attempt' as attem
 create function is_full(p_age interval) returns text language sql as $$
     update job set state = 'starting', worker_id = 1, leased_until = now() + interval '1 minute', run_after = now(),
                    full_since = now() - p_age where job_id = 2;
-    select job_finish(2, 1, (select attempt from job where job_id = 2), 'full', 'no room');
+    select job_end(2, 1, (select attempt from job where job_id = 2), 'full', 'no room');
     select state || ' ' || failures || ' ' || (run_after - now()) from job where job_id = 2;
 $$;
 select is_full(null), is_full('2 s'), is_full('9 s'), is_full('1 hour');
 update job set state = 'starting', worker_id = 1, leased_until = now() + interval '1 minute', run_after = now() - interval '2 minutes';
-select job_finish(2, 1, attempt, 'full', 'no room') from job where job_id = 2;
+select job_end(2, 1, attempt, 'full', 'no room') from job where job_id = 2;
 select full_since > now() - interval '1 minute' as anew from job where job_id = 2;
