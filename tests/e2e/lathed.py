@@ -136,7 +136,8 @@ class Lathed:
             except BrokenPipeError:  # it has read enough, and answered
                 reply = http.client.HTTPResponse(connection.sock)
                 reply.begin()
-            reply = Reply(reply.status, reply.headers, reply.read())
+            endless = reply.headers.get_content_type() == "text/event-stream"
+            reply = Reply(reply.status, reply.headers, b"" if endless else reply.read())
         finally:
             connection.close()
         if self.contract:
