@@ -109,6 +109,12 @@ function find(path) {
     return null;
 }
 
+/* Unless somebody is elsewhere on the page by now: its heading is there before all of its data. */
+function focusHeading() {
+    const title = main.querySelector("h1");
+    if (title && document.activeElement === document.body) title.focus({ preventScroll: true });
+}
+
 async function go(event) {
     leaving.abort();
     leaving = new AbortController();
@@ -119,6 +125,7 @@ async function go(event) {
     drawBasket();
     const route = find(path);
     fill(main, h("p", { class: "loading", role: "status" }, "Loading"));
+    if (event) scrollTo(0, 0);
     if (!route) {
         fill(main, heading("No such page"), h("p", {}, h("a", { href: "#/searches" }, "To the searches")));
         return undefined;
@@ -133,11 +140,7 @@ async function go(event) {
         if (signal.aborted || error.name === "AbortError" || error.status === 401) return undefined;
         fill(main, heading(route.title), problemBox(error, go));
     }
-    if (event && wanted === path && !signal.aborted) {
-        const title = main.querySelector("h1");
-        if (title) title.focus({ preventScroll: true });
-        scrollTo(0, 0);
-    }
+    if (event && wanted === path && !signal.aborted) focusHeading();
     return undefined;
 }
 

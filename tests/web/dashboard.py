@@ -44,6 +44,12 @@ class Base(unittest.TestCase):
         self.b.js("location.hash = arguments[0]", place)
         self.settled()
 
+    def delay(self, latency):
+        """Answers take latency(path, query) seconds from now to the end of this test."""
+        world = self.service.world
+        self.addCleanup(setattr, world, "latency", world.latency)
+        world.latency = latency
+
     def refuse_complaints(self):
         severe = [line for line in self.b.console() if "Content Security" in line or "Refused" in line or "Error" in line]
         self.assertEqual(severe, [])

@@ -74,7 +74,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             match = re.fullmatch(pattern, url.path)
             if match and verb == method:
                 with world.lock:
-                    return self.reply(*fn(world, query, body, *match.groups()))
+                    answer = fn(world, query, body, *match.groups())
+                time.sleep(world.latency(url.path, query))
+                return self.reply(*answer)
         return self.reply(*problem(404, "missing", f"there is no {url.path}"))
 
     def static(self, path):
@@ -182,7 +184,6 @@ def new_search(w, q, body):
     if not isinstance(body["stop"].get("ratio", 0.5), (int, float)):
         return problem(422, "input", "wrong stop", [{"pointer": "/stop/ratio", "detail": "must be a number"}])
     if q.get("dry_run"):
-        time.sleep(w.dry_run_seconds)
         return 200, {"dry_run": True, "params": 1, "tokens": 900000, "steps": 900, "memory_bytes": 98000000, "seconds": 200, "flops": 1, "flops_per_second": 1}
     w.posted.append(body)
     i = len(w.searches) + 1

@@ -30,8 +30,8 @@ class Making(Base):
     def test_what_was_refused_stays_said(self):
         """An estimate asked for before the refusal may come after it, and one asked for later knows of the name too."""
         self.sign_in("#/searches/new")
-        b, self.service.world.dry_run_seconds = self.b, 1
-        self.addCleanup(setattr, self.service.world, "dry_run_seconds", 0)
+        b = self.b
+        self.delay(lambda path, query: 1 if "dry_run" in query else 0)
         for value in ("7", "8"):
             before = self.service.world.dry_runs
             b.type("input[name=seed]", value)
@@ -219,6 +219,18 @@ class Making(Base):
         self.b.js("const s = document.querySelector('#format'); s.value = 'gguf'; s.dispatchEvent(new Event('change'))")
         self.b.see('"format": "gguf"', "pre")
         self.b.wait("return location.hash.includes('format=gguf')")
+
+    def test_a_page_that_is_complete_late_leaves_the_focus_where_it_is_by_now(self):
+        self.sign_in()
+        b = self.b
+        self.delay(lambda path, query: 2 if path.endswith("/metrics") else 0)
+        b.click_text("dictionary prose, uniform")
+        self.press_until("Live")
+        self.settled()
+        self.assertEqual(b.js("return document.activeElement.textContent"), "Live")
+        b.js("location.hash = '#/searches/srch_2'")
+        self.settled()
+        b.wait("return document.activeElement.tagName === 'H1'", what="the focus on the heading of a new page")
 
     def test_the_main_path_by_keyboard_alone(self):
         """From the list to a search, its time machine, an architecture, an export's dialog and out of it."""
