@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "search/base/utf8.h"
 
 void emit_init(struct emit *e, struct buf *buf) { *e = (struct emit){ .buf = buf }; }
 
@@ -29,21 +30,6 @@ void emit_end(struct emit *e)
     if (!e->depth) abort();
     buf_putc(e->buf, e->close[--e->depth]);
     e->comma = true;
-}
-
-/* Length of the well-formed UTF-8 sequence at p, or 0. RFC 3629, table 3-7 of Unicode. */
-static size_t utf8_length(const unsigned char *p, size_t left)
-{
-    if (p[0] < 0x80) return 1;
-    size_t n = p[0] >= 0xc2 && p[0] <= 0xdf ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4 : 0;
-    if (!n || n > left) return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((p[i] & 0xc0) != 0x80) return 0;
-    if (p[0] == 0xe0 && p[1] < 0xa0) return 0;
-    if (p[0] == 0xed && p[1] > 0x9f) return 0;
-    if (p[0] == 0xf0 && p[1] < 0x90) return 0;
-    if (p[0] == 0xf4 && p[1] > 0x8f) return 0;
-    return n;
 }
 
 static void put_escaped(struct buf *buf, unsigned char c)

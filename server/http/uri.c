@@ -1,34 +1,7 @@
 #include "server/http/uri.h"
 
-#include <stdint.h>
 #include <string.h>
-
-/* Length of the well-formed sequence at `p`, 0 when it is not (RFC 3629). */
-static size_t sequence(const unsigned char *p, size_t len)
-{
-    if (p[0] < 0x80) return 1;
-    size_t n = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-    if (p[0] < 0xc2 || p[0] > 0xf4 || len < n) return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((p[i] & 0xc0) != 0x80) return 0;
-    if (p[0] == 0xe0 && p[1] < 0xa0) return 0; /* overlong */
-    if (p[0] == 0xed && p[1] > 0x9f) return 0; /* surrogate */
-    if (p[0] == 0xf0 && p[1] < 0x90) return 0;
-    if (p[0] == 0xf4 && p[1] > 0x8f) return 0;
-    return n;
-}
-
-bool utf8_is_valid(const char *text, size_t len)
-{
-    const unsigned char *p = (const unsigned char *)text;
-    while (len) {
-        size_t n = sequence(p, len);
-        if (!n) return false;
-        p += n;
-        len -= n;
-    }
-    return true;
-}
+#include "search/base/utf8.h"
 
 static int hex(char c)
 {

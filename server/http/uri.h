@@ -27,7 +27,4 @@ struct uri {
 
 enum status uri_parse(struct uri *uri, const char *target, struct arena *arena, struct error *err);
 
-/* True for well-formed UTF-8. */
-bool utf8_is_valid(const char *text, size_t len);
-
 #endif

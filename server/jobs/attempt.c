@@ -7,6 +7,7 @@
 #include "search/base/buf.h"
 #include "search/base/field.h"
 #include "search/base/log.h"
+#include "search/base/utf8.h"
 #include "server/config.h"
 #include "server/jobs/child.h"
 #include "server/jobs/journal.h"
@@ -165,10 +166,16 @@ static void finished(struct pg_query *query, PGresult *rows, const struct error 
     tick(a);
 }
 
+static void for_clients(struct attempt *a, char *text)
+{
+    places_hide(a->options.app, text);
+    utf8_mend(text); /* a launcher's last words can be anything, and may have been cut */
+}
+
 static void send_finish(struct attempt *a)
 {
     a->params[3] = a->verdict.how;
-    places_hide(a->options.app, a->verdict.why);
+    for_clients(a, a->verdict.why);
     a->params[4] = a->verdict.why;
     a->query = (struct pg_query){
         .sql = finish_sql, .n_params = 5, .params = a->params, .done = finished, .data = a

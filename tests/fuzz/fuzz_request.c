@@ -1,6 +1,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #include <string.h>
+#include "search/base/utf8.h"
 #include "server/http/guard.h"
 #include "server/http/gzip.h"
 #include "server/http/range.h"

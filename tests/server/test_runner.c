@@ -21,6 +21,7 @@ static const char trainer[] =
     "',\"tokens\":9';;\n"
     "*'\"act\": \"bad\"'*)    say error ',\"message\":\"no such file\"'; exit 2;;\n"
     "*'\"act\": \"crash\"'*)  echo 'out of luck' >&2; kill -9 $$;;\n"
+    "*'\"act\": \"garble\"'*) printf 'out of \\303\\251t\\351\\033[0m' >&2; exit 1;;\n"
     "*'\"act\": \"wait\"'*)   while :; do say heartbeat; sleep 0.05; done;;\n"
     "*'\"act\": \"talk\"'*)   seq 1 30000 | sed "
     "'s/.*/{\"event\":\"step\",\"step\":&,\"tokens\":&,\"loss\":1}/'; say done;;\n"
@@ -115,6 +116,9 @@ static void ways_to_end(void)
     add("crash");
     scratch_ask(&scratch, "update job set failures = 3 where state = 'queued'");
     expect("failed the trainer ended by signal 9: out of luck");
+    add("garble");
+    scratch_ask(&scratch, "update job set failures = 3 where state = 'queued'");
+    expect("failed the trainer ended with exit status 1: out of \303\251t? [0m");
 }
 
 /* What it has, it says; what it cannot hold, it leaves. */
