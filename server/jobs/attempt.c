@@ -4,13 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "search/base/buf.h"
 #include "search/base/field.h"
 #include "search/base/log.h"
 #include "search/base/utf8.h"
 #include "server/config.h"
+#include "server/jobs/batch.h"
 #include "server/jobs/child.h"
 #include "server/jobs/journal.h"
+#include "server/jobs/last_words.h"
 #include "server/jobs/launch.h"
 #include "server/jobs/places.h"
 #include "server/jobs/verdict.h"
@@ -33,26 +34,27 @@ enum { QUEUE_ROOM = ATTEMPT_QUEUE + JOURNAL_CHUNK + 2 * JOURNAL_LINE };
 struct attempt {
     struct sm sm;
     struct attempt_options options;
-    char subject[64], work_dir[1024];
-    char job_id[24], worker_id[24], number[16], lease[24], said[24];
+    char subject[64], work_dir[1024], log[1056];
+    char job_id[24], worker_id[24], number[16], lease[24];
 
     struct child *child;           /* NULL when gone */
     struct journal *journal;       /* NULL when it could not be opened */
-    int64_t waiting_to, flying_to; /* places in the journal after those lines */
-    struct buf waiting, flying;    /* lines joined by commas; those in the batch on its way */
+    struct batch batch;
     bool held, asking, look;       /* reading stopped; a query is out; look at the wish soon */
     bool resting;                  /* PostgreSQL was busy or away: not before the timer */
     int rests;                     /* in a row; each is twice as long */
     bool refused;                  /* PostgreSQL did not accept what the process said */
-    bool has_spoken; /* this process */
+    bool has_spoken;               /* this process: a line of the journal behind speaks_from */
+    int64_t speaks_from;
     bool reading; /* in the middle of the journal: on_line leaves the rest to others */
     struct verdict verdict;
+    struct last_words words;
+    bool waits; /* for what the words say: to be told */
     uint64_t heard_at, stored_at; /* loop time */
 
     uv_timer_t timer; /* the beat, and the rest before trying again */
     struct pg_query query;
     const char *params[6];
-    struct buf lines; /* the parameter with the batch as a JSON array */
 };
 
 static void tick(struct attempt *a);
@@ -61,12 +63,23 @@ static void tick(struct attempt *a);
 
 static const char ingest_sql[] =
     "select held, wish from job_ingest($1, $2, $3, $4::interval, $5::jsonb, $6)";
+static const char waits_sql[] = "select job_waits($1, $2, $3, $4)";
 static const char finish_sql[] = "select job_end($1, $2, $3, $4, $5)";
 
 /* Nothing came of it for now: the server is away, starting or busy. */
 static bool worth_repeating(const struct error *err)
 {
     return err->status != E_INPUT && err->status != E_CONFLICT && err->status != E_MISSING;
+}
+
+static void ask(struct attempt *a, const char *sql, int n_params,
+                void (*done)(struct pg_query *, PGresult *, const struct error *))
+{
+    a->query = (struct pg_query){
+        .sql = sql, .n_params = n_params, .params = a->params, .done = done, .data = a
+    };
+    a->asking = true;
+    pg_pool_send(a->options.app->slow, &a->query);
 }
 
 static void rest(struct attempt *a)
@@ -82,8 +95,7 @@ static void refuse(struct attempt *a, const char *text)
     a->refused = true;
     verdict_set(&a->verdict, "bad_input", "what the trainer said was not accepted: %s", text);
     log_error("runner: %s: %s", a->subject, a->verdict.why);
-    buf_clear(&a->waiting);
-    buf_clear(&a->flying);
+    batch_drop(&a->batch);
     if (a->child) child_kill(a->child);
 }
 
@@ -96,7 +108,7 @@ static void lose(struct attempt *a)
 {
     log_warn("runner: %s: attempt %s lost its lease", a->subject, a->number);
     sm_move(&a->sm, LOST);
-    buf_clear(&a->waiting);
+    batch_drop(&a->batch);
     if (a->child) child_stop(a->child);
 }
 
@@ -112,8 +124,8 @@ static void ingested(struct pg_query *query, PGresult *rows, const struct error 
     }
     a->stored_at = uv_now(a->options.app->loop);
     a->rests = 0;
-    buf_clear(&a->flying);
-    if (!err->status && a->journal) journal_forget(a->journal, a->flying_to);
+    batch_stored(&a->batch);
+    if (!err->status && a->journal) journal_forget(a->journal, a->batch.flying_to);
     bool heard = a->sm.at == WORKING || a->sm.at == ENDED;
     if (heard && err->status)
         refuse(a, err->text);
@@ -126,26 +138,28 @@ static void ingested(struct pg_query *query, PGresult *rows, const struct error 
 
 static void send_batch(struct attempt *a)
 {
-    if (!a->flying.len) {
-        struct buf empty = a->flying;
-        a->flying = a->waiting;
-        a->waiting = empty;
-        a->flying_to = a->waiting_to;
-    }
-    buf_clear(&a->lines);
-    buf_putc(&a->lines, '[');
-    buf_put(&a->lines, a->flying.bytes, a->flying.len);
-    buf_putc(&a->lines, ']');
     a->params[3] = a->lease;
-    a->params[4] = a->lines.bytes;
-    a->params[5] = a->said;
-    snprintf(a->said, sizeof a->said, "%" PRId64, a->flying_to);
-    a->query = (struct pg_query){
-        .sql = ingest_sql, .n_params = 6, .params = a->params, .done = ingested, .data = a
-    };
-    a->asking = true;
+    a->params[4] = batch_take(&a->batch);
+    a->params[5] = a->batch.place;
     a->look = false;
-    pg_pool_send(a->options.app->slow, &a->query);
+    ask(a, ingest_sql, 6, ingested);
+}
+
+/* Of no weight: whoever is away now hears the next words. */
+static void told_waits(struct pg_query *query, PGresult *rows, const struct error *err)
+{
+    (void)rows;
+    struct attempt *a = query->data;
+    if (err->status) log_debug("runner: %s: %s", a->subject, err->text);
+    a->asking = false;
+    tick(a);
+}
+
+static void send_waits(struct attempt *a)
+{
+    a->params[3] = a->words.text;
+    a->waits = false;
+    ask(a, waits_sql, 4, told_waits);
 }
 
 static void finished(struct pg_query *query, PGresult *rows, const struct error *err)
@@ -166,22 +180,13 @@ static void finished(struct pg_query *query, PGresult *rows, const struct error 
     tick(a);
 }
 
-static void for_clients(struct attempt *a, char *text)
-{
-    places_hide(a->options.app, text);
-    utf8_mend(text); /* a launcher's last words can be anything, and may have been cut */
-}
-
 static void send_finish(struct attempt *a)
 {
     a->params[3] = a->verdict.how;
-    for_clients(a, a->verdict.why);
+    places_hide(a->options.app, a->verdict.why);
+    utf8_mend(a->verdict.why); /* PostgreSQL takes no other, and a text may have been cut */
     a->params[4] = a->verdict.why;
-    a->query = (struct pg_query){
-        .sql = finish_sql, .n_params = 5, .params = a->params, .done = finished, .data = a
-    };
-    a->asking = true;
-    pg_pool_send(a->options.app->slow, &a->query);
+    ask(a, finish_sql, 5, finished);
 }
 
 /* ---- the process ------------------------------------------------------------------- */
@@ -198,17 +203,16 @@ static bool is_event(const char *text, size_t len)
 static void on_line(void *data, const char *text, size_t len, int64_t end)
 {
     struct attempt *a = data;
-    a->waiting_to = end;
+    batch_pass(&a->batch, end);
     a->heard_at = uv_now(a->options.app->loop);
-    a->has_spoken = true;
+    a->has_spoken |= end > a->speaks_from;
     if (a->sm.at == LOST || a->refused) return;
     if (!is_event(text, len)) {
         log_warn("runner: %s: the trainer printed what is no event: %.80s", a->subject, text);
         return;
     }
-    if (a->waiting.len) buf_putc(&a->waiting, ',');
-    places_put(&a->waiting, a->options.app, text, len);
-    if (a->waiting.len > ATTEMPT_QUEUE && !a->held) {
+    batch_add(&a->batch, a->options.app, text, len, end);
+    if (a->batch.waiting.len > ATTEMPT_QUEUE && !a->held) {
         a->held = true;
         journal_hold(a->journal);
     }
@@ -226,7 +230,8 @@ static void on_exited(void *data, const struct child_end *end)
 {
     struct attempt *a = data;
     a->child = NULL;
-    if (!a->verdict.how) verdict_of_end(&a->verdict, end, a->work_dir);
+    last_words_read(&a->words, a->options.app);
+    if (!a->verdict.how) verdict_of_end(&a->verdict, end, a->work_dir, a->words.text);
     log_info("runner: %s: attempt %s ended (%s, exit %d, signal %d)", a->subject, a->number,
              a->verdict.how, end->exit_status, end->signal);
     journal_hold(a->journal); /* from here on we read the rest ourselves */
@@ -244,11 +249,19 @@ static void check_silence(struct attempt *a)
     child_kill(a->child);
 }
 
+/* A launcher that waits says so, and for what. */
+static void hear_launcher(struct attempt *a)
+{
+    if (!a->child || !a->options.app->config->launch || a->has_spoken) return;
+    a->waits |= last_words_read(&a->words, a->options.app);
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     struct attempt *a = timer->data;
     a->resting = false;
     check_silence(a);
+    hear_launcher(a);
     a->look |= uv_now(a->options.app->loop) - a->stored_at >= ATTEMPT_BEAT_MS / 2;
     tick(a);
 }
@@ -259,15 +272,13 @@ static void on_timer_closed(uv_handle_t *handle)
 {
     struct attempt *a = handle->data;
     a->options.over(a, a->options.data);
-    buf_release(&a->waiting);
-    buf_release(&a->flying);
-    buf_release(&a->lines);
+    batch_release(&a->batch);
     free(a);
 }
 
 static void let_flow(struct attempt *a)
 {
-    if (!a->held || a->waiting.len) return;
+    if (!a->held || a->batch.waiting.len) return;
     a->held = false;
     if (a->child) journal_flow(a->journal);
 }
@@ -277,7 +288,7 @@ static bool read_rest(struct attempt *a)
 {
     bool more = a->journal != NULL;
     a->reading = true;
-    while (more && a->waiting.len < ATTEMPT_QUEUE) more = !journal_at_end(a->journal);
+    while (more && a->batch.waiting.len < ATTEMPT_QUEUE) more = !journal_at_end(a->journal);
     a->reading = false;
     return more;
 }
@@ -295,13 +306,16 @@ static void tick(struct attempt *a)
         switch (a->sm.at) {
         case WORKING:
             if (a->asking || a->resting) return;
-            if (!a->flying.len && !a->waiting.len && !a->look) return;
-            send_batch(a);
-            let_flow(a);
+            if (a->waits && !a->has_spoken) {
+                send_waits(a);
+            } else if (batch_has_lines(&a->batch) || a->look) {
+                send_batch(a);
+                let_flow(a);
+            }
             return;
         case ENDED:
             if (a->asking || a->resting) return;
-            if (a->flying.len || read_rest(a) || a->waiting_to != a->flying_to) {
+            if (a->batch.flying.len || read_rest(a) || batch_is_behind(&a->batch)) {
                 send_batch(a);
                 return;
             }
@@ -350,8 +364,6 @@ static enum status open_journal(struct attempt *a, struct error *err)
 static enum status start_child(struct attempt *a, struct error *err)
 {
     const char *text = a->options.document;
-    char log[sizeof a->work_dir + 32];
-    snprintf(log, sizeof log, "%s/" WORK_DIR_LOG, a->work_dir);
     char **args, job[32];
     const struct config *config = a->options.app->config;
     struct launch launch = { config->trainer, job, a->work_dir, config->ranks };
@@ -362,10 +374,11 @@ static enum status start_child(struct attempt *a, struct error *err)
         free(args);
         return err->status;
     }
+    a->speaks_from = lseek(output, 0, SEEK_END);
     struct child_options options = {
         .args = args,
         .work_dir = a->work_dir,
-        .log = log,
+        .log = a->log,
         .job = text,
         .n_job = strlen(text),
         .output = output,
@@ -403,11 +416,11 @@ static void name_things(struct attempt *a)
     const struct attempt_options *o = &a->options;
     snprintf(a->subject, sizeof a->subject, "%s", o->subject);
     snprintf(a->work_dir, sizeof a->work_dir, "%s/job_%" PRId64, o->app->jobs_dir, o->job_id);
+    snprintf(a->log, sizeof a->log, "%s/" WORK_DIR_LOG, a->work_dir);
     snprintf(a->job_id, sizeof a->job_id, "%" PRId64, o->job_id);
     snprintf(a->worker_id, sizeof a->worker_id, "%" PRId64, o->worker_id);
     snprintf(a->number, sizeof a->number, "%d", o->attempt);
     snprintf(a->lease, sizeof a->lease, "%d seconds", ATTEMPT_LEASE_S);
-    a->waiting_to = a->flying_to = o->said;
     a->params[0] = a->job_id;
     a->params[1] = a->worker_id;
     a->params[2] = a->number;
@@ -420,9 +433,8 @@ struct attempt *attempt_new(const struct attempt_options *options)
     a->options = *options;
     sm_init(&a->sm, states, WORKING);
     name_things(a);
-    buf_init(&a->waiting, QUEUE_ROOM);
-    buf_init(&a->flying, QUEUE_ROOM);
-    buf_init(&a->lines, QUEUE_ROOM + 2);
+    last_words_begin(&a->words, a->log);
+    batch_init(&a->batch, QUEUE_ROOM, options->said);
     a->heard_at = a->stored_at = uv_now(options->app->loop);
     uv_timer_init(options->app->loop, &a->timer);
     a->timer.data = a;

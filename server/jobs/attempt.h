@@ -31,7 +31,8 @@
  * The process ends early when people want the job paused or cancelled (SIGTERM, then
  * SIGKILL), when it says nothing for ATTEMPT_SILENCE_MS, or when PostgreSQL refuses what it
  * says; the last two are its failure. Where a launch template hands it to a batch system its silence
- * counts from its first word: it may wait there for hours.
+ * counts from its first word: it may wait there for hours. What the launcher then writes to
+ * standard error is the job's reason while it is `starting` (looked at every ATTEMPT_BEAT_MS).
  */
 enum {
     ATTEMPT_BEAT_MS = 5000,

@@ -13,16 +13,15 @@ void verdict_set(struct verdict *verdict, const char *how, const char *fmt, ...)
     verdict->how = how;
 }
 
-static void crashed(struct verdict *verdict, const struct child_end *end, const char *work_dir)
+static void crashed(struct verdict *verdict, const struct child_end *end, const char *said)
 {
-    char said[200];
-    work_dir_last_words(work_dir, said, sizeof said);
     verdict_set(verdict, "crash", "the trainer ended %s %d%s%s",
                 end->signal ? "by signal" : "with exit status",
                 end->signal ? end->signal : end->exit_status, *said ? ": " : "", said);
 }
 
-void verdict_of_end(struct verdict *verdict, const struct child_end *end, const char *work_dir)
+void verdict_of_end(struct verdict *verdict, const struct child_end *end, const char *work_dir,
+                    const char *last_words)
 {
     int status = end->signal ? -1 : end->exit_status;
     if (status == 0)
@@ -37,5 +36,5 @@ void verdict_of_end(struct verdict *verdict, const struct child_end *end, const 
     else if (status == 2)
         verdict_set(verdict, "bad_input", "the trainer did not accept its job");
     else
-        crashed(verdict, end, work_dir);
+        crashed(verdict, end, last_words);
 }

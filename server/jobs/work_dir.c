@@ -82,25 +82,3 @@ void work_dir_stop_orphan(const char *work_dir)
     }
     fclose(file);
 }
-
-/* The start of the last line in `text`, after its trailing newlines are cut off. */
-static const char *last_line(char *text)
-{
-    size_t n = strlen(text);
-    while (n && (text[n - 1] == '\n' || text[n - 1] == ' ')) text[--n] = 0;
-    const char *newline = strrchr(text, '\n');
-    return newline ? newline + 1 : text;
-}
-
-void work_dir_last_words(const char *work_dir, char *out, size_t size)
-{
-    char path[1100], tail[1024];
-    *out = 0;
-    snprintf(path, sizeof path, "%s/" WORK_DIR_LOG, work_dir);
-    FILE *file = fopen(path, "re");
-    if (!file) return;
-    if (fseek(file, -(long)(sizeof tail - 1), SEEK_END)) rewind(file);
-    tail[fread(tail, 1, sizeof tail - 1, file)] = 0;
-    fclose(file);
-    snprintf(out, size, "%s", last_line(tail));
-}

@@ -27,7 +27,4 @@ void work_dir_claim(const char *work_dir, int pid);
  * for its lock. */
 void work_dir_stop_orphan(const char *work_dir);
 
-/* The last line of the log that has something in it, or "". */
-void work_dir_last_words(const char *work_dir, char *out, size_t size);
-
 #endif

@@ -121,6 +121,21 @@ static void ways_to_end(void)
     expect("failed the trainer ended with exit status 1: out of \303\251t? [0m");
 }
 
+/* A launcher that waits in somebody's line says so; the trainer's first word ends that. */
+static void a_launcher_that_waits(void)
+{
+    char gate[160];
+    snprintf(gate, sizeof gate, "%s/gate", jobs_dir);
+    fclose(fopen(gate, "w"));
+    add("done");
+    expect("starting 3 ranks wait at job_7/../gate");
+    unlink(gate);
+    expect("succeeded");
+    CHECK_STR(scratch_ask(&scratch, "select string_agg(body ->> 'state', ' ' order by event_id) from event"
+                                    " where kind = 'state' and subject = 'exp_7'"),
+              "queued starting starting running succeeded");
+}
+
 /* What it has, it says; what it cannot hold, it leaves. */
 static void capabilities(void)
 {
@@ -211,10 +226,12 @@ int main(void)
                               .role_runner = true,
                               .ranks = 3,
                               .memory = 1000,
-                              .launch = "/bin/sh -c 'echo started {ranks} >&2; exec \"$0\"' {trainer}" };
+                              .launch = "/bin/sh -c 'echo {ranks} ranks wait at $PWD/../gate >&2;"
+                                        " while [ -e ../gate ]; do sleep 0.05; done; exec \"$0\"' {trainer}" };
 
     start();
     ways_to_end();
+    a_launcher_that_waits();
     capabilities();
     wishes();
     database_away();
