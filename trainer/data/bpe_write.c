@@ -294,6 +294,16 @@ static void put_vocab(struct emit *e, const struct bpe *bpe)
     emit_end(e);
 }
 
+static bool is_scored(const struct bpe_unigram *u, int id) { return id < u->n && !isnan(u->score[id]); }
+
+/* Added tokens behind all pieces are none of the model's: with a score it would make them from text. */
+static int end_of_pieces(const struct bpe *bpe)
+{
+    int end = bpe->vocab.n;
+    while (end && !is_scored(&bpe->unigram, end - 1) && bpe->role[end - 1] != BPE_NORMAL) end--;
+    return end;
+}
+
 /* By position; holes have a score all the same. */
 static void put_unigram(struct emit *e, const struct bpe *bpe)
 {
@@ -307,11 +317,10 @@ static void put_unigram(struct emit *e, const struct bpe *bpe)
     emit_kv_bool(e, "byte_fallback", bpe->byte_fallback);
     emit_key(e, "vocab");
     emit_begin(e, '[');
-    for (int id = 0; id < bpe->vocab.n; id++) {
-        bool scored = id < u->n && !isnan(u->score[id]);
+    for (int id = 0, end = end_of_pieces(bpe); id < end; id++) {
         emit_begin(e, '[');
         put_text(e, bpe, (uint64_t)id);
-        emit_double(e, scored ? u->score[id] : 0);
+        emit_double(e, is_scored(u, id) ? u->score[id] : 0);
         emit_end(e);
     }
     emit_end(e);
