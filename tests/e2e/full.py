@@ -64,14 +64,16 @@ def removals(lathed, search):
 def full_search(lathed, data, place):
     """The disk is full three times while units are taken away; the story is that of a search that was left alone."""
     body = {**SEARCH, "name": "s", "dataset": data, "checkpoint": {"every_steps": 40, "keep": 2},
-            "schedule": {"warmup_steps": 4, "steps_per_unit": 8}}
+            "schedule": {"warmup_steps": 4, "steps_per_unit": 20}}
     left_alone = lathed.post("/v1/searches", body)["id"]
     assert lathed.wait("/v1/searches/" + left_alone)["state"] == "succeeded"
     wanted = removals(lathed, left_alone)
     made = lathed.post("/v1/searches", body)
     path = "/v1/searches/" + made["id"]
+    now = {"attempt": 0}
     for so_far in (2, 12, 24):
-        until(lathed, path, lambda now: now["removals"] >= so_far)
+        before = now["attempt"]
+        until(lathed, path, lambda now: now["state"] == "running" and now["attempt"] > before and now["removals"] >= so_far)
         fill(place)
         now = until(lathed, path, waits)
         print(f"{now['removals']} of {len(wanted)} removals, attempt {now['attempt']}: {now['reason']}", flush=True)
