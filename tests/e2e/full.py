@@ -32,7 +32,7 @@ def checkpoints_that_stay(lathed, data):
 
 
 def fill(place):
-    file = os.open(place / "ballast", os.O_WRONLY | os.O_CREAT)
+    file = os.open(place / "ballast", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     with contextlib.suppress(OSError):
         while True:
             os.write(file, bytes(1 << 12))
@@ -52,8 +52,12 @@ def until(lathed, path, good, seconds=60):
     return now
 
 
-def waits(now):
-    return now["state"] == "queued" and re.search("disk|space", now["reason"] or "")
+def waits(lathed, path, place):
+    """The disk is full, also where an old checkpoint goes when a new one is complete, until the job waits."""
+    def good(now):
+        fill(place)
+        return now["state"] == "queued" and re.search("disk|space", now["reason"] or "")
+    return until(lathed, path, good)
 
 
 def removals(lathed, search):
@@ -74,8 +78,7 @@ def full_search(lathed, data, place):
     for so_far in (2, 12, 24):
         before = now["attempt"]
         until(lathed, path, lambda now: now["state"] == "running" and now["attempt"] > before and now["removals"] >= so_far)
-        fill(place)
-        now = until(lathed, path, waits)
+        now = waits(lathed, path, place)
         print(f"{now['removals']} of {len(wanted)} removals, attempt {now['attempt']}: {now['reason']}", flush=True)
         (place / "ballast").unlink()
     done = lathed.wait(path, seconds=200)
@@ -94,13 +97,7 @@ def full(lathed, data, place):
     while lathed.get(path)["step"] < 60:
         time.sleep(0.02)
         assert time.monotonic() - began < 60
-    fill(place)
-    while True:
-        now = lathed.get(path)
-        if re.search("disk|space", now["reason"] or ""):
-            break
-        assert now["state"] in ("queued", "starting", "running") and time.monotonic() - began < 60, now
-        time.sleep(0.02)
+    now = waits(lathed, path, place)
     print(f"{now['state']} at step {now['step']}, attempt {now['attempt']}: {now['reason']}", flush=True)
     time.sleep(12)  # longer than a job that crashes is tried again
     later = lathed.get(path)
