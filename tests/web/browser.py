@@ -150,7 +150,7 @@ class Browser:
 
     def settled(self):
         """The page has its heading and waits for nothing, twice in a row."""
-        self.wait("""const still = document.querySelector('h1') && !document.querySelector('.loading') && !window.pendingRequests, before = window.wasStill;
+        self.wait("""const still = document.querySelector('h1') && !document.querySelector('.loading, [aria-busy]') && !window.pendingRequests, before = window.wasStill;
                      window.wasStill = still ? location.hash : null; return still && before === location.hash""", what="a page that is complete")
 
     def text(self, selector="body"):

@@ -167,7 +167,7 @@ class Making(Base):
         return b.js("return [window.savedName, window.saved]")
 
     def menu(self, name, kind):
-        self.b.js("document.querySelector(`summary[aria-label='Download ${arguments[0]}']`).click()", name)
+        self.b.wait("const e = document.querySelector(`summary[aria-label='Download ${arguments[0]}']`); e?.click(); return Boolean(e)", name, what=f"{name} as a file")
         self.b.click(f"[aria-label='{kind} of {name}']")
 
     def test_tables_charts_and_pictures_are_files(self):

@@ -100,6 +100,7 @@ export async function show(page, { id, place, signal, pulse }) {
         place.set("tab", key === "live" ? "" : key);
         bar.mark(key);
         body.setAttribute("aria-labelledby", `tab_${key}`);
+        body.setAttribute("aria-busy", "true");
         pane = null;
         try {
             const view = await import(PANES[key]);
@@ -107,6 +108,7 @@ export async function show(page, { id, place, signal, pulse }) {
         } catch (error) {
             if (!here.aborted) fill(body, problemBox(error, () => choose(key)));
         }
+        if (!here.aborted) body.removeAttribute("aria-busy");
     };
     const first = PANES[place.get("tab")] ? place.get("tab") : "live";
     const bar = tabs(first, choose);
