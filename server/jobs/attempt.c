@@ -145,13 +145,14 @@ static void send_batch(struct attempt *a)
     ask(a, ingest_sql, 6, ingested);
 }
 
-/* Of no weight: whoever is away now hears the next words. */
+/* A launcher may say it once only, so it is told again until it is stored. */
 static void told_waits(struct pg_query *query, PGresult *rows, const struct error *err)
 {
     (void)rows;
     struct attempt *a = query->data;
-    if (err->status) log_debug("runner: %s: %s", a->subject, err->text);
     a->asking = false;
+    a->waits |= err->status && worth_repeating(err);
+    if (err->status) rest(a);
     tick(a);
 }
 
@@ -363,7 +364,6 @@ static enum status open_journal(struct attempt *a, struct error *err)
 
 static enum status start_child(struct attempt *a, struct error *err)
 {
-    const char *text = a->options.document;
     char **args, job[32];
     const struct config *config = a->options.app->config;
     struct launch launch = { config->trainer, job, a->work_dir, config->ranks };
@@ -379,8 +379,8 @@ static enum status start_child(struct attempt *a, struct error *err)
         .args = args,
         .work_dir = a->work_dir,
         .log = a->log,
-        .job = text,
-        .n_job = strlen(text),
+        .job = a->options.document,
+        .n_job = strlen(a->options.document),
         .output = output,
         .exited = on_exited,
         .data = a,

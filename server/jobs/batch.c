@@ -19,7 +19,8 @@ void batch_release(struct batch *b)
     buf_release(&b->sent);
 }
 
-void batch_add(struct batch *b, const struct app *app, const char *text, size_t len, int64_t end)
+void batch_add(struct batch *b, const struct app *app, const char *text, size_t len,
+               int64_t end)
 {
     if (b->waiting.len) buf_putc(&b->waiting, ',');
     places_put(&b->waiting, app, text, len);

@@ -23,12 +23,14 @@ struct batch {
 void batch_init(struct batch *batch, size_t most, int64_t from);
 void batch_release(struct batch *batch);
 
-/* One more line waits, without folders of the server; or one is passed over. `end`: the place after it. */
-void batch_add(struct batch *batch, const struct app *app, const char *text, size_t len, int64_t end);
+/* One more line waits, without folders of the server; or one is passed over. `end`: the place
+ * after it. */
+void batch_add(struct batch *batch, const struct app *app, const char *text, size_t len,
+               int64_t end);
 void batch_pass(struct batch *batch, int64_t end);
 
-/* Takes what waits in hand, when nothing is. A JSON array of what is in hand, maybe of nothing; it stays until
- * the next call. `place` says up to where. */
+/* Takes what waits in hand, when nothing is. A JSON array of what is in hand, maybe of nothing; it
+ * stays until the next call. `place` says up to where. */
 const char *batch_take(struct batch *batch);
 
 /* What was in hand is stored. */

@@ -5,9 +5,9 @@
 #include "server/app.h"
 
 /*
- * What an attempt last wrote to its standard error: why it died, or, before its trainer speaks, what
- * its launcher waits for ("srun: job 12 queued and waiting for resources"). One line, as clients may
- * see it: no folder of the server, well-formed UTF-8, no control characters.
+ * What an attempt last wrote to its standard error: why it died, or, before its trainer speaks,
+ * what its launcher waits for ("srun: job 12 queued and waiting for resources"). One line, as
+ * clients may see it: no folder of the server, and mended (search/base/utf8.h).
  */
 struct last_words {
     const char *path; /* of the log; the caller's */

@@ -21,8 +21,8 @@
  *   {work_dir}  its folder, which all of its machines must see
  *
  * The command reads the job on standard input and passes the first process's standard output on.
- * What it writes to standard error before the trainer speaks is the job's reason while it is `starting`:
- * "srun: job 12 queued and waiting for resources".
+ * What it writes to standard error before the trainer speaks is the job's reason while it is
+ * `starting`: "srun: job 12 queued and waiting for resources".
  * SIGTERM must reach the trainers, as mpirun and srun see to. Under a batch system the trainer
  * says what the job is called there (its event `start`, member external_id).
  */

@@ -121,12 +121,25 @@ static void ways_to_end(void)
     expect("failed the trainer ended with exit status 1: out of \303\251t? [0m");
 }
 
-/* A launcher that waits in somebody's line says so; the trainer's first word ends that. */
+static void write_to(const char *name, const char *text)
+{
+    char file[192];
+    snprintf(file, sizeof file, "%s/%s", jobs_dir, name);
+    FILE *out = fopen(file, "w");
+    fputs(text, out);
+    fclose(out);
+}
+
+/* A launcher that waits in somebody's line says so; the trainer's first word ends that, and not
+ * what another one left to be told. */
 static void a_launcher_that_waits(void)
 {
-    char gate[160];
+    char gate[160], folder[160];
     snprintf(gate, sizeof gate, "%s/gate", jobs_dir);
-    fclose(fopen(gate, "w"));
+    snprintf(folder, sizeof folder, "%s/job_7", jobs_dir);
+    mkdir(folder, 0700);
+    write_to("job_7/events.ndjson", "{\"event\":\"heartbeat\",\"seq\":1}\n");
+    write_to("gate", "");
     add("done");
     expect("starting 3 ranks wait at job_7/../gate");
     unlink(gate);

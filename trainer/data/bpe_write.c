@@ -294,9 +294,13 @@ static void put_vocab(struct emit *e, const struct bpe *bpe)
     emit_end(e);
 }
 
-static bool is_scored(const struct bpe_unigram *u, int id) { return id < u->n && !isnan(u->score[id]); }
+static bool is_scored(const struct bpe_unigram *u, int id)
+{
+    return id < u->n && !isnan(u->score[id]);
+}
 
-/* Added tokens behind all pieces are none of the model's: with a score it would make them from text. */
+/* Added tokens behind all pieces are none of the model's: with a score it would make them from
+ * text. */
 static int end_of_pieces(const struct bpe *bpe)
 {
     int end = bpe->vocab.n;
