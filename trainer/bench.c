@@ -8,6 +8,7 @@
 #include "search/base/emit.h"
 #include "search/base/rng.h"
 #include "search/cost.h"
+#include "trainer/bench_profile.h"
 #include "trainer/bench_removals.h"
 #include "trainer/floor.h"
 #include "trainer/formats/file.h"
@@ -21,7 +22,7 @@ static const double H100_FLOPS = 989e12; /* dense bf16, for the GPU's share of i
 struct bench {
     const char *model_dir, *shape_file, *backend;
     int batch, seq, threads, steps, removals;
-    bool saliency, recompute;
+    bool saliency, recompute, profile;
     struct shape shape;
     struct backend *be;
     struct model *model;
@@ -79,8 +80,10 @@ static double *room(int n)
 
 static enum status open_all(struct bench *b, struct error *err)
 {
-    struct model_options options = { .batch_size = b->batch, .sequence_length = b->seq,
-                                     .train = true, .recompute = b->recompute,
+    struct model_options options = { .batch_size = b->batch,
+                                     .sequence_length = b->seq,
+                                     .train = true,
+                                     .recompute = b->recompute,
                                      .lend_gradients = true };
     struct rng rng;
     TRY(read_shape(b, err));
@@ -150,6 +153,10 @@ static void run(struct bench *b)
         floor_step(b->model);
         b->floor[b->n_floor++] = now() - start;
     }
+    if (!b->profile) return;
+    profile_begin(b->be);
+    for (int i = 0; i < b->steps; i++) time_step(b, b->steps + i + 2, false);
+    profile_end(b->be);
 }
 
 static void report_floor(struct bench *b, double step, struct emit *e)
@@ -198,6 +205,7 @@ static enum status report(struct bench *b, struct emit *e, struct error *err)
     if (b->n_sums) emit_kv_double(e, "saliency_share", median(b->with_sums, b->n_sums) / step - 1);
     if (!strncmp(b->be->name, "cuda", 4))
         emit_kv_double(e, "mfu", flops * tokens_per_second / H100_FLOPS);
+    if (b->profile) profile_report(b->steps, e);
     if (b->removals) TRY(bench_removals(b->model, b->removals, 1e3 * step, e, err));
     emit_end(e);
     return OK;
@@ -207,19 +215,23 @@ static const char usage[] =
     "usage: lathe-train bench --model DIR | --shape FILE --batch B --seq T [--backend "
     "ref|cpu|cuda]\n"
     "                         [--threads N] [--steps N] [--saliency] [--recompute]\n"
-    "                         [--precision float32|bf16] [--removals N]\n";
+    "                         [--precision float32|bf16] [--removals N] [--profile]\n";
 
 static bool read_options(struct bench *b, int argc, char **argv)
 {
-    static const struct option options[] = {
-        { "model", required_argument, NULL, 'm' },   { "shape", required_argument, NULL, 's' },
-        { "precision", required_argument, NULL, 'p' },
-        { "batch", required_argument, NULL, 'B' },   { "seq", required_argument, NULL, 'T' },
-        { "backend", required_argument, NULL, 'b' }, { "threads", required_argument, NULL, 't' },
-        { "steps", required_argument, NULL, 'n' },   { "saliency", no_argument, NULL, 'g' },
-        { "recompute", no_argument, NULL, 'r' },     { "removals", required_argument, NULL, 'R' },
-        { 0 }
-    };
+    static const struct option options[] = { { "model", required_argument, NULL, 'm' },
+                                             { "shape", required_argument, NULL, 's' },
+                                             { "precision", required_argument, NULL, 'p' },
+                                             { "batch", required_argument, NULL, 'B' },
+                                             { "seq", required_argument, NULL, 'T' },
+                                             { "backend", required_argument, NULL, 'b' },
+                                             { "threads", required_argument, NULL, 't' },
+                                             { "steps", required_argument, NULL, 'n' },
+                                             { "saliency", no_argument, NULL, 'g' },
+                                             { "recompute", no_argument, NULL, 'r' },
+                                             { "removals", required_argument, NULL, 'R' },
+                                             { "profile", no_argument, NULL, 'P' },
+                                             { 0 } };
     optind = 0;
     const char *precision = NULL;
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) switch (c) {
@@ -233,6 +245,7 @@ static bool read_options(struct bench *b, int argc, char **argv)
         case 'g': b->saliency = true; break;
         case 'r': b->recompute = true; break;
         case 'p': precision = optarg; break;
+        case 'P': b->profile = true; break;
         case 'R': b->removals = atoi(optarg); break;
         default: return false;
         }
