@@ -14,6 +14,7 @@ static const struct {
     { "cuda-f32", backend_cuda_f32 },
     { "cpu-bf16", backend_cpu_bf16 },
     { "cpu-bf16-plain", backend_cpu_bf16_plain },
+    { "cpu-bf16x3", backend_cpu_bf16x3 },
 };
 
 enum status backend_open(struct backend **out, const char *name, int threads, struct error *err)
@@ -21,11 +22,10 @@ enum status backend_open(struct backend **out, const char *name, int threads, st
     *out = NULL;
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
         if (!strcmp(name, backends[i].name)) return backends[i].open(out, threads, err);
-    return fail(
-        err, E_INPUT,
-        "no backend is called '%s'; there are ref, cpu, cpu-bf16, cpu-blas, cuda, cuda-exact "
-        "and cuda-f32",
-        name);
+    return fail(err, E_INPUT,
+                "no backend is called '%s'; there are ref, cpu, cpu-bf16, cpu-bf16x3, cpu-blas, "
+                "cuda, cuda-exact and cuda-f32",
+                name);
 }
 
 void backend_close(struct backend *be)

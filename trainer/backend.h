@@ -13,8 +13,10 @@
  *     ref   plain loops with double sums: the meaning of every operation
  *     cpu   one OpenMP team for everything; matmuls by our own AVX-512 or AVX2
  *           kernels, or by OpenBLAS where the processor has neither. cpu-blas always takes OpenBLAS.
- *           cpu-bf16 rounds the operands of linear maps to bfloat16, where oneDNN or OpenBLAS
- *           is fast at that; cpu-bf16-plain does the same anywhere, slowly, for checks
+ *           cpu-bf16 rounds operands to bfloat16: those of all products where the processor
+ *           has AMX, else those of linear maps where oneDNN or OpenBLAS is fast at that;
+ *           cpu-bf16-plain does the latter anywhere, slowly, for checks. cpu-bf16x3 takes three
+ *           such products on AMX for one of float32: products are within about 5e-6 of their norm
  *     cuda  linked in when built with LATHE_CUDA; otherwise backend_open says so.
  *           cuda-exact gives the same bits every time, at some cost in attention;
  *           cuda-f32 is the same in float32 throughout, for checks
@@ -294,6 +296,7 @@ enum status backend_ref(struct backend **out, int threads, struct error *err);
 enum status backend_cpu(struct backend **out, int threads, struct error *err);
 enum status backend_cpu_blas(struct backend **out, int threads, struct error *err);
 enum status backend_cpu_bf16(struct backend **out, int threads, struct error *err);
+enum status backend_cpu_bf16x3(struct backend **out, int threads, struct error *err);
 enum status backend_cpu_bf16_plain(struct backend **out, int threads, struct error *err);
 enum status backend_cuda(struct backend **out, int threads, struct error *err);
 enum status backend_cuda_exact(struct backend **out, int threads, struct error *err);

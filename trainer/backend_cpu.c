@@ -79,8 +79,8 @@ enum status backend_cpu(struct backend **out, int threads, struct error *err)
     return open_with(out, "cpu", best_gemm(), threads, err);
 }
 
-static enum status open_bf16(struct backend **out, const char *name,
-                             const struct brief_gemm *brief, int threads, struct error *err)
+static enum status open_bf16(struct backend **out, const char *name, const struct brief_gemm *brief,
+                             int threads, struct error *err)
 {
     TRY(open_with(out, name, best_gemm(), threads, err));
     struct backend *be = *out;
@@ -92,15 +92,28 @@ static enum status open_bf16(struct backend **out, const char *name,
 
 enum status backend_cpu_bf16(struct backend **out, int threads, struct error *err)
 {
+    if (gemm_amx()) return open_with(out, "cpu-bf16", gemm_amx(), threads, err);
     const struct brief_gemm *brief = brief_gemm_onednn(threads);
     if (!brief) brief = brief_gemm_sbgemm();
     *out = NULL;
     if (!brief)
-        return fail(err, E_MISSING,
-                    "bf16 on the CPU needs a processor with bfloat16 (AVX512_BF16 or AMX) and "
-                    "oneDNN, or an OpenBLAS with cblas_sbgemm; this machine or build lacks one: "
-                    "use precision float32");
+        return fail(
+            err, E_MISSING,
+            "bf16 on the CPU needs a processor with AMX, or one with AVX512_BF16 and oneDNN "
+            "or an OpenBLAS with cblas_sbgemm; this machine or build lacks one: use "
+            "precision float32");
     return open_bf16(out, "cpu-bf16", brief, threads, err);
+}
+
+enum status backend_cpu_bf16x3(struct backend **out, int threads, struct error *err)
+{
+    *out = NULL;
+    if (!gemm_amx_x3())
+        return fail(err, E_MISSING,
+                    "bf16x3 needs a processor with AMX (Intel's Xeons since Sapphire Rapids) and a "
+                    "system that lets programs use it; this machine has none: use precision "
+                    "float32");
+    return open_with(out, "cpu-bf16x3", gemm_amx_x3(), threads, err);
 }
 
 enum status backend_cpu_bf16_plain(struct backend **out, int threads, struct error *err)

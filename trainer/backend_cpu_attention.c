@@ -6,8 +6,8 @@
 #include <omp.h>
 
 /*
- * Causal attention by strips of ROWS query positions of one head: a strip looks at all
- * keys up to its last row, so its scores take (ROWS, T) per thread and never (T, T),
+ * Causal attention by strips of `rows` query positions of one head: a strip looks at all
+ * keys up to its last row, so its scores take (rows, T) per thread and never (T, T),
  * and next to nothing above the diagonal is computed.
  *
  * The keys and values of a KV head are packed once for all strips of all its query
@@ -16,7 +16,7 @@
  * strips of keys). Shares of a KV head keep their sums d_k and d_v apart, and these
  * are added in order at the end.
  */
-enum { ROWS = 24, ENOUGH_SHARES = 12 };
+enum { ENOUGH_SHARES = 12, MOST_ROWS = 48 };
 
 struct job {
     const struct gemm *gemm;
@@ -24,21 +24,28 @@ struct job {
     struct view d_q, d_k, d_v, d_out;
     struct attention_shape s;
     float scale;
-    int n_strips, splits;
-    int ld; /* of a strip's scores */
+    int rows, n_strips, splits; /* rows: of a strip */
+    int ld;                     /* of a strip's scores */
 };
 
 struct strip {
     int b, h, kv, from, rows, keys; /* query rows from..from+rows-1 see keys 0..keys-1 */
 };
 
+/* Whole tiles, few enough that little above the diagonal is computed. */
+static int strip_rows(const struct gemm *gemm)
+{
+    return gemm->tile_rows > 12 ? gemm->tile_rows : 24;
+}
+
 static struct job job_of(const struct backend *be, struct attention_shape s)
 {
-    int pairs = s.batch * s.kv_heads;
+    int pairs = s.batch * s.kv_heads, rows = strip_rows(cpu_gemm(be));
     return (struct job){ .gemm = cpu_gemm(be),
                          .s = s,
                          .scale = (float)(1 / sqrt(s.head_dim)),
-                         .n_strips = (s.time + ROWS - 1) / ROWS,
+                         .rows = rows,
+                         .n_strips = (s.time + rows - 1) / rows,
                          .splits = (ENOUGH_SHARES + pairs - 1) / pairs,
                          .ld = (s.time + 15) / 16 * 16 };
 }
@@ -55,8 +62,8 @@ static float *row_of(float *scores, const struct job *j, int r)
 
 static struct strip strip_of(const struct job *j, int pair, int head, int number)
 {
-    int b = pair / j->s.kv_heads, kv = pair % j->s.kv_heads, from = number * ROWS;
-    int to = from + ROWS < j->s.time ? from + ROWS : j->s.time;
+    int b = pair / j->s.kv_heads, kv = pair % j->s.kv_heads, from = number * j->rows;
+    int to = from + j->rows < j->s.time ? from + j->rows : j->s.time;
     return (struct strip){ b, kv * (j->s.q_heads / j->s.kv_heads) + head, kv, from, to - from, to };
 }
 
@@ -74,12 +81,15 @@ static void each_strip(const struct job *j, int share, void *desk,
 }
 
 /* A packed operand's size as cpu_scratch wants it. */
-static size_t room(int K, int N) { return (gemm_packed(K, N) + 15) / 16 * 16; }
+static size_t room(const struct gemm *gemm, int K, int N)
+{
+    return (gemm_packed(gemm, K, N) + 15) / 16 * 16;
+}
 
 /* ---- forward ---- */
 
 struct forward_desk {
-    float *keys, *values, *p; /* packed (D, T), packed (T, D), (ROWS, T) */
+    float *keys, *values, *p; /* packed (D, T), packed (T, D), (rows, T) */
     float *scratch;
 };
 
@@ -105,7 +115,7 @@ static void strip_forward(const struct job *j, struct strip i, void *user)
 {
     const struct forward_desk *desk = user;
     int D = j->s.head_dim, T = j->s.time;
-    float *out = at(j->out, j, i.b, i.from, i.h), inverse[ROWS];
+    float *out = at(j->out, j, i.b, i.from, i.h), inverse[MOST_ROWS];
     float *lse = host_row(j->lse, i.b * j->s.q_heads + i.h);
     j->gemm->right_product(i.rows, i.keys, D, plain(at(j->q, j, i.b, i.from, i.h), j->q.ld),
                            desk->keys, D, desk->p, j->ld, false, desk->scratch);
@@ -125,8 +135,9 @@ static void share_forward(const struct job *j, int share, float *mine)
 {
     int D = j->s.head_dim, T = j->s.time, pair = share / j->splits;
     int b = pair / j->s.kv_heads, kv = pair % j->s.kv_heads;
-    float *scratch = mine + room(D, T) + room(T, D);
-    struct forward_desk desk = { mine, mine + room(D, T), scratch + GEMM_SCRATCH, scratch };
+    float *scratch = mine + room(j->gemm, D, T) + room(j->gemm, T, D);
+    struct forward_desk desk = { mine, mine + room(j->gemm, D, T), scratch + GEMM_SCRATCH,
+                                 scratch };
     j->gemm->pack_right(desk.keys, D, T, transposed(at(j->k, j, b, 0, kv), j->k.ld));
     j->gemm->pack_right(desk.values, T, D, plain(at(j->v, j, b, 0, kv), j->v.ld));
     each_strip(j, share, &desk, strip_forward);
@@ -137,8 +148,8 @@ static void attention_forward(struct backend *be, struct view out, struct view l
 {
     struct job job = job_of(be, s);
     job.q = q, job.k = k, job.v = v, job.out = out, job.lse = lse;
-    size_t each =
-        room(s.head_dim, s.time) + room(s.time, s.head_dim) + GEMM_SCRATCH + ROWS * (size_t)job.ld;
+    size_t each = room(job.gemm, s.head_dim, s.time) + room(job.gemm, s.time, s.head_dim) +
+                  GEMM_SCRATCH + (size_t)job.rows * (size_t)job.ld;
     float *scratch = cpu_scratch(be, each);
 #pragma omp parallel for num_threads(be->threads) schedule(dynamic)
     for (int share = 0; share < s.batch * s.kv_heads * job.splits; share++)
@@ -155,7 +166,7 @@ struct kv_sums {
 
 struct backward_desk {
     float *key_columns, *value_columns, *keys; /* packed (D, T), (D, T), (T, D) */
-    float *p, *d_p;                            /* (ROWS, T) */
+    float *p, *d_p;                            /* (rows, T) */
     float *scratch;
     struct kv_sums sums;
 };
@@ -231,10 +242,11 @@ static void share_backward(const struct job *j, int share, float *mine, float *a
 {
     int D = j->s.head_dim, T = j->s.time, pair = share / j->splits;
     int b = pair / j->s.kv_heads, kv = pair % j->s.kv_heads;
-    size_t strip = ROWS * (size_t)j->ld;
-    struct backward_desk desk = { .key_columns = mine, .value_columns = mine + room(D, T) };
-    desk.keys = desk.value_columns + room(D, T);
-    desk.p = desk.keys + room(T, D);
+    size_t strip = (size_t)j->rows * (size_t)j->ld;
+    struct backward_desk desk = { .key_columns = mine,
+                                  .value_columns = mine + room(j->gemm, D, T) };
+    desk.keys = desk.value_columns + room(j->gemm, D, T);
+    desk.p = desk.keys + room(j->gemm, T, D);
     desk.d_p = desk.p + strip;
     desk.scratch = desk.d_p + strip;
     desk.sums = share_sums(j, share, aside);
@@ -266,7 +278,8 @@ static void add_shares(const struct job *j, int pair, float *aside)
 static void all_backward(struct backend *be, const struct job *job)
 {
     int D = job->s.head_dim, T = job->s.time, pairs = job->s.batch * job->s.kv_heads;
-    size_t each = 2 * room(D, T) + room(T, D) + 2 * ROWS * (size_t)job->ld + GEMM_SCRATCH;
+    size_t each = 2 * room(job->gemm, D, T) + room(job->gemm, T, D) +
+                  2 * (size_t)job->rows * (size_t)job->ld + GEMM_SCRATCH;
     size_t beside = job->splits > 1 ? 2 * (size_t)(pairs * job->splits) * (size_t)T * (size_t)D : 0;
     size_t per_thread = each + (beside / (size_t)be->threads + 16) / 16 * 16;
     float *scratch = cpu_scratch(be, per_thread), *aside = scratch + each * (size_t)be->threads;

@@ -5,21 +5,23 @@
 #include <stddef.h>
 
 /*
- * Matrix products on one thread, for the cpu backend. Three implementations:
+ * Matrix products on one thread, for the cpu backend. Implementations:
  *
  *     avx512  our own kernel, for processors that have AVX-512: tiles of 12 x 32 whose
  *             sums stay in registers
  *     avx2    the same with tiles of 6 x 16
  *     blas    OpenBLAS, everywhere
+ *     amx     for cpu-bf16: operands rounded to bfloat16, on the matrix unit
+ *     amx_x3  for cpu-bf16x3: three such products for one of float32
  *
- * The first two share their blocking (backend_cpu_gemm_blocked.h) and give the same bits
+ * All but blas share their blocking (backend_cpu_gemm_blocked.h) and give the same bits
  * for an element of the result however the result is cut into pieces of whole tiles; blas
  * does for the same pieces. The backend cuts by size, whatever the number of threads.
  *
  * An operand that several pieces of a result share can be packed once before them. A packed
- * left operand (M, K) is a row of panels, so that `left + i * K` are its rows from i on where i
- * is a multiple of tile_rows; `right + j * K` are the columns from j on of a packed right operand
- * (K, N) where j is a multiple of tile_cols. Both start on 64-byte boundaries.
+ * left operand (M, K) is a row of panels, so that `left + i * gemm_depth(K)` are its rows from i
+ * on where i is a multiple of tile_rows; `right + j * gemm_depth(K)` are the columns from j on of a
+ * packed right operand (K, N) where j is a multiple of tile_cols. Both start on 64-byte boundaries.
  */
 
 /* Element (i, j) is at[i * row + j * col]; row or col is 1. */
@@ -37,19 +39,19 @@ static inline struct operand transposed(const float *at, int ld)
     return (struct operand){ at, 1, ld };
 }
 
-/* Tiles are at most so large, and cut these evenly. */
-enum { GEMM_TILE_ROWS = 12, GEMM_TILE_COLS = 32, GEMM_SCRATCH = 256 * 1024 };
+enum { GEMM_SCRATCH = 256 * 1024 };
 
 struct gemm {
     const char *name;
     int tile_rows, tile_cols;
+    int unit, share; /* of packed operands: K up to a multiple of `unit`, `share` to a float */
 
     /* c (M, N) = a (M, K) @ b (K, N), added to c when `add`; rows of c are ldc apart. `scratch` has
      * room for GEMM_SCRATCH floats on a 64-byte boundary. */
     void (*product)(int M, int N, int K, struct operand a, struct operand b, float *c, int ldc,
                     bool add, float *scratch);
 
-    /* Into gemm_packed_left(M, K) and gemm_packed(K, N) floats. */
+    /* Into gemm_packed_left(gemm, M, K) and gemm_packed(gemm, K, N) floats. */
     void (*pack_left)(float *to, int M, int K, struct operand a);
     void (*pack_right)(float *to, int K, int N, struct operand b);
 
@@ -63,18 +65,29 @@ struct gemm {
 /* The product of a single row (1, K), for every implementation: b is read once, where it lies. */
 void gemm_row(int N, int K, struct operand a, struct operand b, float *c, bool add);
 
-static inline size_t gemm_packed(int K, int N)
+static inline size_t gemm_up(int n, int unit) { return (size_t)((n + unit - 1) / unit * unit); }
+
+/* How far apart the rows of a packed left operand and the columns of a packed right one are, in
+ * floats. */
+static inline size_t gemm_depth(const struct gemm *gemm, int K)
 {
-    return (size_t)K * (size_t)((N + GEMM_TILE_COLS - 1) / GEMM_TILE_COLS * GEMM_TILE_COLS);
+    return gemm_up(K, gemm->unit) / (size_t)gemm->share;
 }
 
-static inline size_t gemm_packed_left(int M, int K)
+static inline size_t gemm_packed(const struct gemm *gemm, int K, int N)
 {
-    return (size_t)K * (size_t)((M + GEMM_TILE_ROWS - 1) / GEMM_TILE_ROWS * GEMM_TILE_ROWS);
+    return gemm_depth(gemm, K) * gemm_up(N, gemm->tile_cols);
+}
+
+static inline size_t gemm_packed_left(const struct gemm *gemm, int M, int K)
+{
+    return gemm_depth(gemm, K) * gemm_up(M, gemm->tile_rows);
 }
 
 const struct gemm *gemm_blas(void);
 const struct gemm *gemm_avx2(void);   /* NULL where the processor lacks it */
 const struct gemm *gemm_avx512(void); /* the same */
+const struct gemm *gemm_amx(void);    /* the same, or where the system does not let us */
+const struct gemm *gemm_amx_x3(void);
 
 #endif

@@ -191,11 +191,10 @@ AVX2 static void pack_standing(float *to, int M, int K, const float *a, ptrdiff_
     }
 }
 
-static const struct tiles tiles = { MR, NR, 320, 168, 320,
-                                    panel,       pack_lying,  pack_standing, pack_rows,
-                                    pack_columns };
+static const struct tiles tiles = { MR, NR,    320,        168,           320,       1,
+                                    1,  panel, pack_lying, pack_standing, pack_rows, pack_columns };
 
-BLOCKED_GEMM(avx2)
+BLOCKED_GEMM(avx2, tiles, 1, 1)
 
 const struct gemm *gemm_avx2(void)
 {

@@ -49,7 +49,8 @@ static void right_product(int M, int N, int k, struct operand a, const float *ri
 
 const struct gemm *gemm_blas(void)
 {
-    static const struct gemm blas = { "blas",    GEMM_TILE_ROWS, GEMM_TILE_COLS, product,
-                                      pack_left, pack_right,     left_product,   right_product };
+    static const struct gemm blas = {
+        "blas", 12, 32, 1, 1, product, pack_left, pack_right, left_product, right_product
+    };
     return &blas;
 }

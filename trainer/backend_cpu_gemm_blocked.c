@@ -20,6 +20,12 @@ static int even_step(int n, int most, int unit)
     return least((step + unit - 1) / unit * unit, most);
 }
 
+/* The room of one line of k elements in a panel, in floats. */
+static ptrdiff_t room(const struct tiles *t, int k)
+{
+    return (k + t->unit - 1) / t->unit * t->unit / t->share;
+}
+
 static struct operand part_of(struct operand x, int i, int j)
 {
     return (struct operand){ x.at + i * x.row + j * x.col, x.row, x.col };
@@ -31,13 +37,13 @@ void blocked_pack_left(const struct tiles *t, float *to, int M, int K, struct op
         t->pack_standing(to, M, K, a.at, a.col);
     else
         for (int i = 0; i < M; i += t->rows)
-            t->pack_lying(to + (ptrdiff_t)i * K, K, least(M - i, t->rows), a.at + i * a.row, a.row);
+            t->pack_lying(to + i * room(t, K), K, least(M - i, t->rows), a.at + i * a.row, a.row);
 }
 
 void blocked_pack_right(const struct tiles *t, float *to, int K, int N, struct operand b)
 {
     for (int j = 0; j < N; j += t->cols) {
-        float *panel = to + (ptrdiff_t)j * K;
+        float *panel = to + j * room(t, K);
         int n = least(N - j, t->cols);
         if (b.col == 1)
             t->pack_rows(panel, K, n, b.at + j, b.row);
@@ -52,13 +58,13 @@ static void one_block(const struct tiles *t, int M, int n, int k, struct side a,
                       float *panels)
 {
     int step = even_step(M, t->block_rows, t->rows);
-    bool pack = !a.panels && n > OFTEN * t->cols;
+    bool pack = !a.panels && (t->unit > 1 || n > OFTEN * t->cols);
     for (int i = 0; i < M; i += step) {
         int m = least(M - i, step);
         struct operand left = { panels, 1, t->rows };
-        ptrdiff_t next = (ptrdiff_t)t->rows * (a.panels ? a.K : k);
+        ptrdiff_t next = t->rows * room(t, a.panels ? a.K : k);
         if (a.panels) {
-            left.at = a.panels + (ptrdiff_t)i * a.K + (ptrdiff_t)k0 * t->rows;
+            left.at = a.panels + i * room(t, a.K) + k0 * t->rows / t->share;
         } else {
             struct operand lying = part_of(a.lying, i, k0);
             if (pack)
@@ -75,20 +81,20 @@ static void one_block(const struct tiles *t, int M, int n, int k, struct side a,
 static void all_blocks(const struct tiles *t, int M, int N, int K, struct side a, struct side b,
                        float *c, int ldc, bool add, float *scratch)
 {
-    float *panels = scratch + (ptrdiff_t)t->depth * t->block_cols;
-    assert(t->depth * (t->block_cols + t->block_rows) + 16 <= GEMM_SCRATCH);
+    float *panels = scratch + room(t, t->depth) * t->block_cols;
+    assert(room(t, t->depth) * (t->block_cols + t->block_rows) + 16 <= GEMM_SCRATCH);
     int across = b.panels ? N : even_step(N, t->block_cols, t->cols);
-    int down = even_step(K, t->depth, 8);
+    int down = even_step(K, t->depth, t->unit < 8 ? 8 : t->unit);
     for (int j = 0; j < N; j += across)
         for (int k = 0; k < K; k += down) {
             int n = least(N - j, across), depth = least(K - k, down);
             const float *right = scratch;
             if (b.panels)
-                right = b.panels + (ptrdiff_t)k * t->cols;
+                right = b.panels + (ptrdiff_t)k * t->cols / t->share;
             else
                 blocked_pack_right(t, scratch, depth, n, part_of(b.lying, k, j));
-            one_block(t, M, n, depth, a, k, right, (ptrdiff_t)t->cols * (b.panels ? b.K : depth),
-                      c + j, ldc, add || k, panels);
+            one_block(t, M, n, depth, a, k, right, t->cols * room(t, b.panels ? b.K : depth), c + j,
+                      ldc, add || k, panels);
         }
 }
 

@@ -15,18 +15,21 @@
  *             for each right panel, for each left panel: a tile
  *
  * An operand that comes packed is not packed again, and a left one that few panels see is
- * read where it lies. What is added up in which order depends on K alone.
+ * read where it lies, where `unit` is 1. What is added up in which order depends on K alone.
  */
 struct tiles {
     int rows, cols, depth, block_rows, block_cols;
+    /* Panels hold k up to a multiple of `unit`, what is beyond the last counting for nothing, and
+     * `share` elements in the room of a float. */
+    int unit, share;
 
     /* The tiles of one right panel (depth, cols): c (m, n <= cols) = left @ right, or += when
      * `add`. `next` is the way from a tile's rows of the left operand to the next tile's. */
     void (*panel)(int m, int n, int depth, struct operand left, ptrdiff_t next, const float *right,
                   float *c, int ldc, bool add);
 
-    /* The left operand: m <= rows of its rows, which lie along memory, into one panel; or all panels
-     * of one whose columns do. */
+    /* The left operand: m <= rows of its rows, which lie along memory, into one panel; or all
+     * panels of one whose columns do. */
     void (*pack_lying)(float *to, int K, int m, const float *a, ptrdiff_t row);
     void (*pack_standing)(float *to, int M, int K, const float *a, ptrdiff_t col);
     /* n <= cols columns of the right operand into one panel: its rows lie along memory, or its
@@ -45,32 +48,40 @@ void blocked_left_product(const struct tiles *t, int M, int N, int K, const floa
 void blocked_right_product(const struct tiles *t, int M, int N, int k, struct operand a,
                            const float *right, int K, float *c, int ldc, bool add, float *scratch);
 
-/* Defines struct gemm `name` over `tiles`, both of the file that uses this. */
-#define BLOCKED_GEMM(name)                                                                         \
-    static void pack_left(float *to, int M, int K, struct operand a)                               \
+/* Defines struct gemm `name` over struct tiles `t`, of MR x NR, unit and share as given. */
+#define BLOCKED_GEMM(name, t, unit, share)                                                         \
+    static void name##_pack_left(float *to, int M, int K, struct operand a)                        \
     {                                                                                              \
-        blocked_pack_left(&tiles, to, M, K, a);                                                    \
+        blocked_pack_left(&t, to, M, K, a);                                                        \
     }                                                                                              \
-    static void pack_right(float *to, int K, int N, struct operand b)                              \
+    static void name##_pack_right(float *to, int K, int N, struct operand b)                       \
     {                                                                                              \
-        blocked_pack_right(&tiles, to, K, N, b);                                                   \
+        blocked_pack_right(&t, to, K, N, b);                                                       \
     }                                                                                              \
-    static void product(int M, int N, int K, struct operand a, struct operand b, float *c,         \
-                        int ldc, bool add, float *scratch)                                         \
+    static void name##_product(int M, int N, int K, struct operand a, struct operand b, float *c,  \
+                               int ldc, bool add, float *scratch)                                  \
     {                                                                                              \
-        blocked_product(&tiles, M, N, K, a, b, c, ldc, add, scratch);                              \
+        blocked_product(&t, M, N, K, a, b, c, ldc, add, scratch);                                  \
     }                                                                                              \
-    static void left_product(int M, int N, int K, const float *left, struct operand b, float *c,   \
-                             int ldc, bool add, float *scratch)                                    \
+    static void name##_left_product(int M, int N, int K, const float *left, struct operand b,      \
+                                    float *c, int ldc, bool add, float *scratch)                   \
     {                                                                                              \
-        blocked_left_product(&tiles, M, N, K, left, b, c, ldc, add, scratch);                      \
+        blocked_left_product(&t, M, N, K, left, b, c, ldc, add, scratch);                          \
     }                                                                                              \
-    static void right_product(int M, int N, int k, struct operand a, const float *right, int K,    \
-                              float *c, int ldc, bool add, float *scratch)                         \
+    static void name##_right_product(int M, int N, int k, struct operand a, const float *right,    \
+                                     int K, float *c, int ldc, bool add, float *scratch)           \
     {                                                                                              \
-        blocked_right_product(&tiles, M, N, k, a, right, K, c, ldc, add, scratch);                 \
+        blocked_right_product(&t, M, N, k, a, right, K, c, ldc, add, scratch);                     \
     }                                                                                              \
-    static const struct gemm name = { #name,     MR,         NR,           product,                \
-                                      pack_left, pack_right, left_product, right_product };
+    static const struct gemm name = { #name,                                                       \
+                                      MR,                                                          \
+                                      NR,                                                          \
+                                      unit,                                                        \
+                                      share,                                                       \
+                                      name##_product,                                              \
+                                      name##_pack_left,                                            \
+                                      name##_pack_right,                                           \
+                                      name##_left_product,                                         \
+                                      name##_right_product };
 
 #endif

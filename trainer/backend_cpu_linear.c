@@ -1,108 +1,19 @@
-#include "trainer/backend_cpu.h"
+#include "trainer/backend_cpu_desk.h"
 #include "trainer/backend_host.h"
 
-#include <assert.h>
-#include <omp.h>
-
 /*
- * The matmuls. The operand that all of a result shares (inputs of a layer; gradients of
- * its outputs) is packed once, by the whole team; then the result is cut into strips, and
- * members take the next strip when they are done with one: a member that the system has
- * put aside for a while costs one strip, not its share. A strip packs its own weights.
- *
- * Strips are cut by size alone: in the widest way that gives a few members an equal share.
+ * The matmuls. A result is cut into strips along the longer of its sides, or along the
+ * outputs of several maps that share their inputs, and members of the team take the next strip
+ * when they are done with one (backend_cpu_strips.h): a member that the system has put aside
+ * for a while costs one strip, not its share. The operand of the other side, which every
+ * strip reads, is packed once, by all; a strip packs its own part of the one it is cut along.
  */
-enum { MOST_MAPS = 3, N_WIDTHS = 8, ENOUGH_STRIPS = 12, MANY_STRIPS = 40 };
 enum { AT_ONCE = 1056, DEEP = 2048 }; /* rows, and columns of many, whose panels are shared */
-enum { PACK_ROWS = 48, PACK_COLS = 64 };
-
-static const int widths[N_WIDTHS] = { 320, 256, 192, 128, 96, 64, 48, 32 };
-
-/* The strips of n results, laid end to end. */
-struct plan {
-    int size[MOST_MAPS], step[MOST_MAPS], n, total;
-};
-
-struct strip {
-    int map, from, size;
-};
+enum { SHARED_WEIGHTS = 4 << 20 };    /* floats, at most */
 
 static int least(int a, int b) { return a < b ? a : b; }
-static int parts(int n, int most) { return (n + most - 1) / most; }
 
-static void cut(struct plan *plan, int width, int unit)
-{
-    plan->total = 0;
-    for (int k = 0; k < plan->n; k++) {
-        int even = parts(plan->size[k], parts(plan->size[k], width));
-        plan->step[k] = parts(even, unit) * unit;
-        plan->total += parts(plan->size[k], plan->step[k]);
-    }
-}
-
-static void cut_well(struct plan *plan, int unit)
-{
-    for (int i = 0; i < N_WIDTHS; i++) {
-        cut(plan, widths[i], unit);
-        if (plan->total >= MANY_STRIPS) break;
-        if (plan->total >= ENOUGH_STRIPS && plan->total % 4 == 0) break;
-    }
-}
-
-/* As many results as maps, cut along their outputs. */
-static struct plan plan_of(const struct projection *p, int n, int unit)
-{
-    struct plan plan = { .n = n };
-    assert(n <= MOST_MAPS);
-    for (int k = 0; k < n; k++) plan.size[k] = p[k].weight.rows;
-    cut_well(&plan, unit);
-    return plan;
-}
-
-static struct strip strip_of(const struct plan *plan, int i)
-{
-    int k = 0;
-    while (i >= parts(plan->size[k], plan->step[k])) i -= parts(plan->size[k], plan->step[k]), k++;
-    int from = i * plan->step[k];
-    return (struct strip){ k, from, least(plan->step[k], plan->size[k] - from) };
-}
-
-/* Room for what is shared and for each member's own. */
-struct desk {
-    float *shared, *own;
-};
-
-static struct desk desk_of(struct backend *be, size_t shared)
-{
-    size_t each = GEMM_SCRATCH + (shared / (size_t)be->threads + 16) / 16 * 16;
-    float *own = cpu_scratch(be, each);
-    return (struct desk){ own + (size_t)be->threads * GEMM_SCRATCH, own };
-}
-
-static float *own_scratch(struct desk desk)
-{
-    return desk.own + (size_t)omp_get_thread_num() * GEMM_SCRATCH;
-}
-
-static void pack_rows(struct backend *be, float *to, struct view x)
-{
-    const struct gemm *gemm = cpu_gemm(be);
-#pragma omp parallel for num_threads(be->threads) schedule(dynamic)
-    for (int i = 0; i < x.rows; i += PACK_ROWS)
-        gemm->pack_left(to + (size_t)i * (size_t)x.cols, least(x.rows - i, PACK_ROWS), x.cols,
-                        plain(host_row(x, i), x.ld));
-}
-
-static void pack_cols(struct backend *be, float *to, struct view x)
-{
-    const struct gemm *gemm = cpu_gemm(be);
-#pragma omp parallel for num_threads(be->threads) schedule(dynamic)
-    for (int j = 0; j < x.cols; j += PACK_COLS)
-        gemm->pack_right(to + (size_t)j * (size_t)x.rows, x.rows, least(x.cols - j, PACK_COLS),
-                         plain(host_row(x, 0) + j, x.ld));
-}
-
-/* Part of the rows or columns of a view. */
+/* Part of the rows of a view. */
 static struct view at_once(struct view x, int from, int rows)
 {
     return view_rows(x, from, least(rows, x.rows - from));
@@ -128,12 +39,12 @@ static bool prepare(const struct projection *p, int from, int to, struct strip s
 }
 
 /* One token: packing weights would cost more than the product. */
-static void forward_row(struct backend *be, const struct projection *p, const struct plan *plan,
+static void forward_row(struct backend *be, const struct projection *p, const struct strips *strips,
                         struct view inp)
 {
 #pragma omp parallel for num_threads(be->threads) schedule(dynamic)
-    for (int i = 0; i < plan->total; i++) {
-        struct strip s = strip_of(plan, i);
+    for (int i = 0; i < strips->n; i++) {
+        struct strip s = strips->at[i];
         const struct projection *map = &p[s.map];
         bool add = prepare(map, 0, 1, s);
         gemm_row(s.size, inp.cols, plain(host_row(inp, 0), inp.ld),
@@ -143,65 +54,124 @@ static void forward_row(struct backend *be, const struct projection *p, const st
 }
 
 /* Rows from.. of all maps; their inputs are `rows`. */
-static void forward_rows(struct backend *be, const struct projection *p, const struct plan *plan,
-                         int from, struct view rows, struct desk desk)
+static void forward_rows(struct backend *be, const struct projection *p,
+                         const struct strips *strips, int from, struct view rows, struct desk desk)
 {
     const struct gemm *gemm = cpu_gemm(be);
-    pack_rows(be, desk.shared, rows);
+    desk_pack_rows(be, desk.shared, rows);
 #pragma omp parallel for num_threads(be->threads) schedule(dynamic)
-    for (int i = 0; i < plan->total; i++) {
-        struct strip s = strip_of(plan, i);
+    for (int i = 0; i < strips->n; i++) {
+        struct strip s = strips->at[i];
         const struct projection *map = &p[s.map];
         bool add = prepare(map, from, from + rows.rows, s);
         gemm->left_product(rows.rows, s.size, rows.cols, desk.shared,
                            transposed(host_row(map->weight, s.from), map->weight.ld),
-                           host_row(map->out, from) + s.from, map->out.ld, add, own_scratch(desk));
+                           host_row(map->out, from) + s.from, map->out.ld, add, desk_own(desk));
     }
+}
+
+/* More rows than outputs: the weights are shared. */
+static void forward_tall(struct backend *be, const struct projection *p, struct view inp)
+{
+    const struct gemm *gemm = cpu_gemm(be);
+    struct strips strips;
+    struct view w = p->weight;
+    struct desk desk = desk_of(be, gemm_packed(cpu_gemm(be), w.cols, w.rows));
+    desk_cut(be, &strips, inp.rows, gemm->tile_rows);
+    desk_pack_weights(be, desk.shared, w.cols, w.rows, transposed(host_row(w, 0), w.ld));
+#pragma omp parallel for num_threads(be->threads) schedule(dynamic)
+    for (int i = 0; i < strips.n; i++) {
+        struct strip s = strips.at[i];
+        bool add = prepare(p, s.from, s.from + s.size, (struct strip){ 0, 0, w.rows });
+        gemm->right_product(s.size, w.rows, w.cols, plain(host_row(inp, s.from), inp.ld),
+                            desk.shared, w.cols, host_row(p->out, s.from), p->out.ld, add,
+                            desk_own(desk));
+    }
+}
+
+static bool tall(int rows, int cols, int depth)
+{
+    return rows > cols && (long)cols * depth <= SHARED_WEIGHTS;
 }
 
 static void linear_forward(struct backend *be, const struct projection *p, int n, struct view inp)
 {
-    struct plan plan = plan_of(p, n, cpu_gemm(be)->tile_cols);
-    if (inp.rows == 1) {
-        forward_row(be, p, &plan, inp);
+    struct strips strips;
+    if (n == 1 && tall(inp.rows, p->weight.rows, inp.cols)) {
+        forward_tall(be, p, inp);
         return;
     }
-    struct desk desk = desk_of(be, gemm_packed_left(least(inp.rows, AT_ONCE), inp.cols));
+    desk_cut_maps(be, &strips, p, n, cpu_gemm(be)->tile_cols);
+    if (inp.rows == 1) {
+        forward_row(be, p, &strips, inp);
+        return;
+    }
+    struct desk desk =
+        desk_of(be, gemm_packed_left(cpu_gemm(be), least(inp.rows, AT_ONCE), inp.cols));
     for (int from = 0; from < inp.rows; from += AT_ONCE)
-        forward_rows(be, p, &plan, from, at_once(inp, from, AT_ONCE), desk);
+        forward_rows(be, p, &strips, from, at_once(inp, from, AT_ONCE), desk);
 }
 
 /* d_inp = d_out @ weight, or += when `add`. */
 static void input_rows(struct backend *be, struct view d_inp, struct view d_out, struct view weight,
-                       bool add, const struct plan *plan, struct desk desk)
+                       bool add, const struct strips *strips, struct desk desk)
 {
     const struct gemm *gemm = cpu_gemm(be);
-    pack_rows(be, desk.shared, d_out);
+    desk_pack_rows(be, desk.shared, d_out);
 #pragma omp parallel for num_threads(be->threads) schedule(dynamic)
-    for (int i = 0; i < plan->total; i++) {
-        struct strip s = strip_of(plan, i);
+    for (int i = 0; i < strips->n; i++) {
+        struct strip s = strips->at[i];
         gemm->left_product(d_inp.rows, s.size, d_out.cols, desk.shared,
                            plain(host_row(weight, 0) + s.from, weight.ld),
-                           host_row(d_inp, 0) + s.from, d_inp.ld, add, own_scratch(desk));
+                           host_row(d_inp, 0) + s.from, d_inp.ld, add, desk_own(desk));
     }
+}
+
+/* All rows and all maps, the weights of one after the other shared. */
+static void input_tall(struct backend *be, struct view d_inp, const struct projection *p, bool add,
+                       const struct strips *strips, struct desk desk)
+{
+    const struct gemm *gemm = cpu_gemm(be);
+    struct view w = p->weight;
+    desk_pack_weights(be, desk.shared, w.rows, w.cols, plain(host_row(w, 0), w.ld));
+#pragma omp parallel for num_threads(be->threads) schedule(dynamic)
+    for (int i = 0; i < strips->n; i++) {
+        struct strip s = strips->at[i];
+        gemm->right_product(s.size, w.cols, w.rows, plain(host_row(p->out, s.from), p->out.ld),
+                            desk.shared, w.rows, host_row(d_inp, s.from), d_inp.ld, add,
+                            desk_own(desk));
+    }
+}
+
+static int deepest(const struct projection *p, int n)
+{
+    int most = 0;
+    for (int k = 0; k < n; k++)
+        if (p[k].weight.rows > most) most = p[k].weight.rows;
+    return most;
 }
 
 static void linear_backward_input(struct backend *be, struct view d_inp, const struct projection *p,
                                   int n)
 {
-    struct plan plan = { .n = 1, .size = { d_inp.cols } };
-    int deepest = 0;
-    for (int k = 0; k < n; k++)
-        if (p[k].weight.rows > deepest) deepest = p[k].weight.rows;
-    cut_well(&plan, cpu_gemm(be)->tile_cols);
+    struct strips strips;
+    int deep = deepest(p, n);
+    if (tall(d_inp.rows, d_inp.cols, deep)) {
+        struct desk desk = desk_of(be, gemm_packed(cpu_gemm(be), deep, d_inp.cols));
+        desk_cut(be, &strips, d_inp.rows, cpu_gemm(be)->tile_rows);
+        for (int k = 0; k < n; k++) input_tall(be, d_inp, &p[k], k > 0, &strips, desk);
+        return;
+    }
+    desk_cut(be, &strips, d_inp.cols, cpu_gemm(be)->tile_cols);
     struct desk desk =
-        desk_of(be, gemm_packed_left(least(d_inp.rows, AT_ONCE), least(deepest, DEEP)));
+        desk_of(be, gemm_packed_left(cpu_gemm(be), least(d_inp.rows, AT_ONCE), least(deep, DEEP)));
     for (int row = 0; row < d_inp.rows; row += AT_ONCE)
         for (int k = 0; k < n; k++)
             for (int from = 0; from < p[k].weight.rows; from += DEEP) {
                 struct view weight = at_once(p[k].weight, from, DEEP);
                 struct view d_out = view_cols(at_once(p[k].out, row, AT_ONCE), from, weight.rows);
-                input_rows(be, at_once(d_inp, row, AT_ONCE), d_out, weight, k || from, &plan, desk);
+                input_rows(be, at_once(d_inp, row, AT_ONCE), d_out, weight, k || from, &strips,
+                           desk);
             }
 }
 
@@ -216,30 +186,56 @@ static void bias_strip(const struct projection *p, struct strip s, bool add)
 }
 
 /* What rows from.. of the inputs add. */
-static void weight_rows(struct backend *be, const struct projection *p, const struct plan *plan,
+static void weight_rows(struct backend *be, const struct projection *p, const struct strips *strips,
                         int from, struct view rows, bool add, struct desk desk)
 {
     const struct gemm *gemm = cpu_gemm(be);
-    pack_cols(be, desk.shared, rows);
+    desk_pack_cols(be, desk.shared, rows);
 #pragma omp parallel for num_threads(be->threads) schedule(dynamic)
-    for (int i = 0; i < plan->total; i++) {
-        struct strip s = strip_of(plan, i);
+    for (int i = 0; i < strips->n; i++) {
+        struct strip s = strips->at[i];
         const struct projection *map = &p[s.map];
         gemm->right_product(s.size, rows.cols, rows.rows,
                             transposed(host_row(map->out, from) + s.from, map->out.ld), desk.shared,
                             rows.rows, host_row(map->weight, s.from), map->weight.ld, add || from,
-                            own_scratch(desk));
+                            desk_own(desk));
         if (map->bias.block && !from) bias_strip(map, s, add);
     }
+}
+
+/* The same for a matrix with more inputs than outputs: d_out is shared. */
+static void weight_rows_wide(struct backend *be, const struct projection *p,
+                             const struct strips *strips, int from, struct view rows, bool add,
+                             struct desk desk)
+{
+    const struct gemm *gemm = cpu_gemm(be);
+    struct view d_out = at_once(p->out, from, rows.rows);
+    desk_pack_turned(be, desk.shared, d_out);
+#pragma omp parallel for num_threads(be->threads) schedule(dynamic)
+    for (int i = 0; i < strips->n; i++) {
+        struct strip s = strips->at[i];
+        gemm->left_product(
+            d_out.cols, s.size, rows.rows, desk.shared, plain(host_row(rows, 0) + s.from, rows.ld),
+            host_row(p->weight, 0) + s.from, p->weight.ld, add || from, desk_own(desk));
+    }
+    if (p->bias.block && !from) bias_strip(p, (struct strip){ 0, 0, d_out.cols }, add);
 }
 
 static void linear_backward_weight(struct backend *be, const struct projection *p, int n,
                                    struct view inp, bool add)
 {
-    struct plan plan = plan_of(p, n, cpu_gemm(be)->tile_rows);
-    struct desk desk = desk_of(be, gemm_packed(least(inp.rows, AT_ONCE), inp.cols));
+    struct strips strips;
+    int rows = least(inp.rows, AT_ONCE);
+    bool wide = n == 1 && inp.cols > p->weight.rows;
+    struct desk desk = desk_of(be, wide ? gemm_packed_left(cpu_gemm(be), p->weight.rows, rows)
+                                        : gemm_packed(cpu_gemm(be), rows, inp.cols));
+    if (wide)
+        desk_cut(be, &strips, inp.cols, cpu_gemm(be)->tile_cols);
+    else
+        desk_cut_maps(be, &strips, p, n, cpu_gemm(be)->tile_rows);
     for (int from = 0; from < inp.rows; from += AT_ONCE)
-        weight_rows(be, p, &plan, from, at_once(inp, from, AT_ONCE), add, desk);
+        (wide ? weight_rows_wide : weight_rows)(be, p, &strips, from, at_once(inp, from, AT_ONCE),
+                                                add, desk);
 }
 
 void cpu_linear_functions(struct backend *be)

@@ -215,7 +215,7 @@ static const char usage[] =
     "usage: lathe-train bench --model DIR | --shape FILE --batch B --seq T [--backend "
     "ref|cpu|cuda]\n"
     "                         [--threads N] [--steps N] [--saliency] [--recompute]\n"
-    "                         [--precision float32|bf16] [--removals N] [--profile]\n";
+    "                         [--precision float32|bf16|bf16x3] [--removals N] [--profile]\n";
 
 static bool read_options(struct bench *b, int argc, char **argv)
 {
@@ -249,8 +249,11 @@ static bool read_options(struct bench *b, int argc, char **argv)
         case 'R': b->removals = atoi(optarg); break;
         default: return false;
         }
-    if (precision && !strcmp(b->backend, "cpu") && !strcmp(precision, "bf16"))
+    bool cpu = precision && !strcmp(b->backend, "cpu");
+    if (cpu && !strcmp(precision, "bf16"))
         b->backend = "cpu-bf16";
+    else if (cpu && !strcmp(precision, "bf16x3"))
+        b->backend = "cpu-bf16x3";
     else if (precision && strcmp(precision, "float32"))
         return false;
     return !b->model_dir != !b->shape_file && b->steps >= 1 && b->steps <= MAX_STEPS &&

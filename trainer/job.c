@@ -112,8 +112,9 @@ static void check_lora(const struct job *job, struct field *root)
 {
     if (!job->recipe.lora.rank) return;
     if (job->recipe.shard_moments)
-        field_fail(root, "recipe", "shard_moments does not go together with lora, whose moments "
-                                   "are few; leave it out");
+        field_fail(root, "recipe",
+                   "shard_moments does not go together with lora, whose moments "
+                   "are few; leave it out");
     if (job->kind == JOB_SEARCH)
         field_fail(
             root, "recipe",
@@ -321,21 +322,24 @@ static int processors(void)
 /* The backend that computes so. */
 static void read_precision(struct job *job, struct field *root)
 {
-    static const char *const names[] = { "float32", "bf16", NULL };
+    static const char *const names[] = { "float32", "bf16", "bf16x3", NULL };
     static const struct {
-        const char *backend, *with[2];
-    } known[] = { { "cpu", { "cpu", "cpu-bf16" } },
+        const char *backend, *with[3];
+    } known[] = { { "cpu", { "cpu", "cpu-bf16", "cpu-bf16x3" } },
                   { "cuda", { "cuda-f32", "cuda" } },
                   { "cuda-exact", { "cuda-f32", "cuda-exact" } },
-                  { "ref", { "ref", NULL } } };
+                  { "ref", { "ref" } } };
     if (!field_has(root, "precision")) return;
     int which = field_choice(root, "precision", names);
     for (size_t i = 0; i < sizeof known / sizeof *known && !root->err->status; i++) {
         if (strcmp(job->backend, known[i].backend)) continue;
         if (known[i].with[which])
             snprintf(job->backend, sizeof job->backend, "%s", known[i].with[which]);
+        else if (!strcmp(job->backend, "ref"))
+            field_fail(root, "precision", "backend ref computes in float64");
         else
-            field_fail(root, "precision", "backend %s computes in float64", job->backend);
+            field_fail(root, "precision", "%s is for backend cpu; %s has float32 and bf16",
+                       names[which], job->backend);
         return;
     }
     field_fail(root, "precision", "backend %s says it already", job->backend);

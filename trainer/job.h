@@ -22,7 +22,8 @@
  *     {"schema": "lathe.job/1", "kind": "train", "job_id": "job_7",
  *      "work_dir": "/dir",            all that the job writes lies below it
  *      "backend": "cpu", "threads": 2, "seed": 1, "dry_run": false,
- *      "precision": "bf16",           of matrix products, "float32" or "bf16"; left out: float32
+ *      "precision": "bf16",           of matrix products, "float32", "bf16" or "bf16x3" (float32 by
+ *                                     three bf16 products, on CPUs with AMX); left out: float32
  *                                     on the CPU, bf16 on a GPU (backend.h)
  *
  *   kinds train and search

@@ -4,7 +4,7 @@
 
 const char *const recipe_schedules[] = { "wsd", "cosine", "linear", "constant", NULL };
 const char *const training_backends[] = { "cpu", "ref", "cuda", "cuda-exact", NULL };
-const char *const training_precisions[] = { "default", "float32", "bf16", NULL };
+const char *const training_precisions[] = { "default", "float32", "bf16", "bf16x3", NULL };
 
 const char *const lora_targets[] = { "q", "k", "v", "o", "gate", "up", "down", NULL };
 

@@ -18,7 +18,8 @@
  *                                     the newest two stay, and those at multiples of major_every
  *                                     and at the milestones, steps that get one of their own
  *     "backend": "cpu", "threads": 2, "seed": 1, "priority": 0,
- *     "precision": "bf16"             "float32" or "bf16"; left out, as the backend prefers
+ *     "precision": "bf16"             "float32", "bf16" or, on CPUs with AMX, "bf16x3"; left
+ *                                     out, as the backend prefers
  *
  * All of it may be left out; the values above are the defaults, threads as the server is
  * configured. What is stored and sent to the trainer is complete, so that a default that
@@ -52,7 +53,7 @@ struct training {
 };
 
 extern const char *const recipe_schedules[];  /* "wsd", "cosine", "linear", "constant", NULL */
-extern const char *const training_precisions[]; /* "default", "float32", "bf16", NULL */
+extern const char *const training_precisions[]; /* "default", "float32", ..., NULL */
 extern const char *const training_backends[]; /* "cpu", "ref", "cuda", "cuda-exact", NULL */
 
 extern const char *const lora_targets[];      /* "q", "k", "v", "o", "gate", "up", "down", NULL */

@@ -65,7 +65,7 @@ static void test_products(const char *backend)
     printf("%s: products %.2g of their size from ref\n", backend, apart);
 }
 
-/* The gradient of every matrix of a model, within 2 % of its size. */
+/* The gradient of every matrix of a model, within 3 % of its size. */
 static void test_gradients(const char *backend)
 {
     struct shape shape = fixture_shape(2, false, true);
@@ -80,7 +80,7 @@ static void test_gradients(const char *backend)
         float *a = fixture_read(&f, MODEL_GRADS, slot);
         float *b = fixture_read(&ref, MODEL_GRADS, &ref.model->layout.slot[i]);
         double apart = distance(a, b, fixture_size(slot));
-        CHECK(apart < 0.02, "%s: %g", slot->name, apart);
+        CHECK(apart < 0.03, "%s: %g", slot->name, apart);
         worst = apart > worst ? apart : worst;
         free(a), free(b);
     }
@@ -159,13 +159,28 @@ static void test_part_of_a_copy(const char *backend)
     fixture_open(&some, &shape, backend);
     fixture_open_as(&all, &shape, backend, 2,
                     (struct model_options){ .batch_size = 3, .sequence_length = 9 });
-    for (int twice = 0; twice < 2; twice++)
-        CHECK_NEAR(fixture_loss(&some), fixture_loss(&all), 0);
+    for (int twice = 0; twice < 2; twice++) CHECK_NEAR(fixture_loss(&some), fixture_loss(&all), 0);
     fixture_close(&some), fixture_close(&all);
+}
+
+/* Three products for one: as float32, but for far less than what rounding makes. */
+static void test_three_products(void)
+{
+    struct error err = { 0 };
+    struct backend *be;
+    if (backend_open(&be, "cpu-bf16x3", 2, &err)) {
+        printf("cpu-bf16x3: %s\n", err.text);
+        return;
+    }
+    backend_close(be);
+    double full = train("cpu", 1), other = train("cpu", 2), brief = train("cpu-bf16x3", 1);
+    printf("cpu-bf16x3: loss %.6f, float32 %.6f, on other text %.6f\n", brief, full, other);
+    CHECK(fabs(brief - full) < 0.02 * fabs(other - full), "%g, %g, %g", full, other, brief);
 }
 
 int main(void)
 {
+    test_three_products();
     static const char *const backends[] = { "cpu-bf16-plain", "cpu-bf16" };
     for (int i = 0; i < 2; i++) {
         struct error err = { 0 };

@@ -50,6 +50,7 @@ static void test_precision(void)
 {
     static const char *const known[][3] = { { "cpu", "float32", "cpu" },
                                             { "cpu", "bf16", "cpu-bf16" },
+                                            { "cpu", "bf16x3", "cpu-bf16x3" },
                                             { "cuda", "float32", "cuda-f32" },
                                             { "cuda-exact", "float32", "cuda-f32" },
                                             { "cuda-exact", "bf16", "cuda-exact" } };
@@ -107,6 +108,8 @@ static void test_refusals(void)
     refuses("{" TRAIN MODEL BUDGET ",\"precision\":\"fp8\"}", "/precision", "float32, bf16");
     refuses("{" TRAIN MODEL BUDGET ",\"backend\":\"ref\",\"precision\":\"bf16\"}", "/precision",
             "float64");
+    refuses("{" TRAIN MODEL BUDGET ",\"backend\":\"cuda\",\"precision\":\"bf16x3\"}", "/precision",
+            "for backend cpu");
     refuses("{" TRAIN MODEL BUDGET ",\"backend\":\"cpu-blas\",\"precision\":\"bf16\"}",
             "/precision", "says it already");
     refuses("{" TRAIN MODEL BUDGET ",\"recipe\":{\"lora\":{}}}", "/recipe/lora/rank", "is missing");

@@ -1,0 +1,81 @@
+#include "trainer/backend_cpu_desk.h"
+
+#include <assert.h>
+#include <omp.h>
+#include "trainer/backend_host.h"
+
+enum { PACK_ROWS = 48, PACK_COLS = 64 }; /* about so many at a time, in whole tiles */
+
+static int least(int a, int b) { return a < b ? a : b; }
+
+static int rows_at_once(const struct gemm *gemm)
+{
+    return (int)gemm_up(PACK_ROWS, gemm->tile_rows);
+}
+
+/* Cutting changes no bits of ours; OpenBLAS's pieces must not depend on the number of threads. */
+static int shares(const struct backend *be)
+{
+    return cpu_gemm(be) == gemm_blas() ? 4 : be->threads;
+}
+
+void desk_cut(struct backend *be, struct strips *strips, int size, int unit)
+{
+    strips_cut(strips, &size, 1, unit, shares(be));
+}
+
+void desk_cut_maps(struct backend *be, struct strips *strips, const struct projection *p, int n,
+                   int unit)
+{
+    int size[STRIP_MAPS];
+    assert(n <= STRIP_MAPS);
+    for (int k = 0; k < n; k++) size[k] = p[k].weight.rows;
+    strips_cut(strips, size, n, unit, shares(be));
+}
+
+struct desk desk_of(struct backend *be, size_t shared)
+{
+    size_t each = GEMM_SCRATCH + (shared / (size_t)be->threads + 16) / 16 * 16;
+    float *own = cpu_scratch(be, each);
+    return (struct desk){ own + (size_t)be->threads * GEMM_SCRATCH, own };
+}
+
+float *desk_own(struct desk desk) { return desk.own + (size_t)omp_get_thread_num() * GEMM_SCRATCH; }
+
+void desk_pack_rows(struct backend *be, float *to, struct view x)
+{
+    const struct gemm *gemm = cpu_gemm(be);
+    int step = rows_at_once(gemm);
+#pragma omp parallel for num_threads(be->threads) schedule(dynamic)
+    for (int i = 0; i < x.rows; i += step)
+        gemm->pack_left(to + (size_t)i * gemm_depth(gemm, x.cols), least(x.rows - i, step), x.cols,
+                        plain(host_row(x, i), x.ld));
+}
+
+void desk_pack_cols(struct backend *be, float *to, struct view x)
+{
+    const struct gemm *gemm = cpu_gemm(be);
+#pragma omp parallel for num_threads(be->threads) schedule(dynamic)
+    for (int j = 0; j < x.cols; j += PACK_COLS)
+        gemm->pack_right(to + (size_t)j * gemm_depth(gemm, x.rows), x.rows,
+                         least(x.cols - j, PACK_COLS), plain(host_row(x, 0) + j, x.ld));
+}
+
+void desk_pack_turned(struct backend *be, float *to, struct view x)
+{
+    const struct gemm *gemm = cpu_gemm(be);
+    int step = rows_at_once(gemm);
+#pragma omp parallel for num_threads(be->threads) schedule(dynamic)
+    for (int i = 0; i < x.cols; i += step)
+        gemm->pack_left(to + (size_t)i * gemm_depth(gemm, x.rows), least(x.cols - i, step), x.rows,
+                        transposed(host_row(x, 0) + i, x.ld));
+}
+
+void desk_pack_weights(struct backend *be, float *to, int K, int N, struct operand w)
+{
+    const struct gemm *gemm = cpu_gemm(be);
+#pragma omp parallel for num_threads(be->threads) schedule(dynamic)
+    for (int j = 0; j < N; j += PACK_COLS)
+        gemm->pack_right(to + (size_t)j * gemm_depth(gemm, K), K, least(N - j, PACK_COLS),
+                         (struct operand){ w.at + j * w.col, w.row, w.col });
+}
