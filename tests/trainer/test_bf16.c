@@ -65,7 +65,8 @@ static void test_products(const char *backend)
     printf("%s: products %.2g of their size from ref\n", backend, apart);
 }
 
-/* The gradient of every matrix of a model, within 3 % of its size. */
+/* The gradient of every matrix of a model within 3 % of its size, that of a bias, whose sum over
+ * all rows mostly cancels, within 10 %. */
 static void test_gradients(const char *backend)
 {
     struct shape shape = fixture_shape(2, false, true);
@@ -80,7 +81,7 @@ static void test_gradients(const char *backend)
         float *a = fixture_read(&f, MODEL_GRADS, slot);
         float *b = fixture_read(&ref, MODEL_GRADS, &ref.model->layout.slot[i]);
         double apart = distance(a, b, fixture_size(slot));
-        CHECK(apart < 0.03, "%s: %g", slot->name, apart);
+        CHECK(apart < (slot->rows > 1 ? 0.03 : 0.1), "%s: %g", slot->name, apart);
         worst = apart > worst ? apart : worst;
         free(a), free(b);
     }
