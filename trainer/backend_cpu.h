@@ -13,8 +13,8 @@
  *
  * What is added up in which order depends on the sizes alone, never on the number of
  * threads or on who was faster: results have the same bits with any number of threads.
- * Work is therefore cut by size, members take the next piece when they are free, and
- * sums over rows are kept per part of the rows and added in the order of the parts.
+ * Work whose cut shows in its bits is cut by size; members take the next piece when they are
+ * free; sums over rows are kept per part of the rows and added in the order of the parts.
  */
 enum { CPU_PARTS = 16, CPU_ROWS = 16 }; /* parts of a sum; rows taken at a time by the rest */
 

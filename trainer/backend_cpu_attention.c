@@ -16,7 +16,7 @@
  * strips of keys). Shares of a KV head keep their sums d_k and d_v apart, and these
  * are added in order at the end.
  */
-enum { ENOUGH_SHARES = 12, MOST_ROWS = 48 };
+enum { ENOUGH_SHARES = 12, MOST_ROWS = 32 };
 
 struct job {
     const struct gemm *gemm;

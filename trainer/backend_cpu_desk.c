@@ -2,16 +2,10 @@
 
 #include <assert.h>
 #include <omp.h>
-#include "trainer/backend_host.h"
 
 enum { PACK_ROWS = 48, PACK_COLS = 64 }; /* about so many at a time, in whole tiles */
 
 static int least(int a, int b) { return a < b ? a : b; }
-
-static int rows_at_once(const struct gemm *gemm)
-{
-    return (int)gemm_up(PACK_ROWS, gemm->tile_rows);
-}
 
 /* Cutting changes no bits of ours; OpenBLAS's pieces must not depend on the number of threads. */
 static int shares(const struct backend *be)
@@ -42,40 +36,27 @@ struct desk desk_of(struct backend *be, size_t shared)
 
 float *desk_own(struct desk desk) { return desk.own + (size_t)omp_get_thread_num() * GEMM_SCRATCH; }
 
-void desk_pack_rows(struct backend *be, float *to, struct view x)
+static struct operand part_of(struct operand x, int i, int j)
 {
-    const struct gemm *gemm = cpu_gemm(be);
-    int step = rows_at_once(gemm);
-#pragma omp parallel for num_threads(be->threads) schedule(dynamic)
-    for (int i = 0; i < x.rows; i += step)
-        gemm->pack_left(to + (size_t)i * gemm_depth(gemm, x.cols), least(x.rows - i, step), x.cols,
-                        plain(host_row(x, i), x.ld));
+    return (struct operand){ x.at + i * x.row + j * x.col, x.row, x.col };
 }
 
-void desk_pack_cols(struct backend *be, float *to, struct view x)
+void desk_pack_left(struct backend *be, float *to, int M, int K, struct operand a)
 {
     const struct gemm *gemm = cpu_gemm(be);
+    int step = (int)gemm_up(PACK_ROWS, gemm->tile_rows);
 #pragma omp parallel for num_threads(be->threads) schedule(dynamic)
-    for (int j = 0; j < x.cols; j += PACK_COLS)
-        gemm->pack_right(to + (size_t)j * gemm_depth(gemm, x.rows), x.rows,
-                         least(x.cols - j, PACK_COLS), plain(host_row(x, 0) + j, x.ld));
+    for (int i = 0; i < M; i += step)
+        gemm->pack_left(to + (size_t)i * gemm_depth(gemm, K), least(M - i, step), K,
+                        part_of(a, i, 0));
 }
 
-void desk_pack_turned(struct backend *be, float *to, struct view x)
+void desk_pack_right(struct backend *be, float *to, int K, int N, struct operand b)
 {
     const struct gemm *gemm = cpu_gemm(be);
-    int step = rows_at_once(gemm);
+    int step = (int)gemm_up(PACK_COLS, gemm->tile_cols);
 #pragma omp parallel for num_threads(be->threads) schedule(dynamic)
-    for (int i = 0; i < x.cols; i += step)
-        gemm->pack_left(to + (size_t)i * gemm_depth(gemm, x.rows), least(x.cols - i, step), x.rows,
-                        transposed(host_row(x, 0) + i, x.ld));
-}
-
-void desk_pack_weights(struct backend *be, float *to, int K, int N, struct operand w)
-{
-    const struct gemm *gemm = cpu_gemm(be);
-#pragma omp parallel for num_threads(be->threads) schedule(dynamic)
-    for (int j = 0; j < N; j += PACK_COLS)
-        gemm->pack_right(to + (size_t)j * gemm_depth(gemm, K), K, least(N - j, PACK_COLS),
-                         (struct operand){ w.at + j * w.col, w.row, w.col });
+    for (int j = 0; j < N; j += step)
+        gemm->pack_right(to + (size_t)j * gemm_depth(gemm, K), K, least(N - j, step),
+                         part_of(b, 0, j));
 }

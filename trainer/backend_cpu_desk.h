@@ -20,13 +20,9 @@ struct desk desk_of(struct backend *be, size_t shared);
 /* The calling member's GEMM_SCRATCH floats. */
 float *desk_own(struct desk desk);
 
-/* Left operands (rows, cols): x, or the transpose of x. */
-void desk_pack_rows(struct backend *be, float *to, struct view x);
-void desk_pack_turned(struct backend *be, float *to, struct view x);
-
-/* Right operands: x, or w (K, N). */
-void desk_pack_cols(struct backend *be, float *to, struct view x);
-void desk_pack_weights(struct backend *be, float *to, int K, int N, struct operand w);
+/* A left operand (M, K), a right one (K, N), by the whole team. */
+void desk_pack_left(struct backend *be, float *to, int M, int K, struct operand a);
+void desk_pack_right(struct backend *be, float *to, int K, int N, struct operand b);
 
 /* Strips of a side of `size`, or of the outputs of n <= STRIP_MAPS maps, for the whole team. */
 void desk_cut(struct backend *be, struct strips *strips, int size, int unit);

@@ -16,7 +16,7 @@
  *
  * All but blas share their blocking (backend_cpu_gemm_blocked.h) and give the same bits
  * for an element of the result however the result is cut into pieces of whole tiles; blas
- * does for the same pieces. The backend cuts by size, whatever the number of threads.
+ * does for the same pieces, which the backend therefore cuts by size alone.
  *
  * An operand that several pieces of a result share can be packed once before them. A packed
  * left operand (M, K) is a row of panels, so that `left + i * gemm_depth(K)` are its rows from i

@@ -78,6 +78,16 @@ AMX INLINE void store(uint16_t *to, const __m512i r[16])
     for (int i = 0; i < 16; i++) _mm512_store_si512(to + 32 * i, r[i]);
 }
 
+/* One register of hi, and one of lo where there are three products. */
+AMX INLINE void put(uint16_t *to, __m512i hi[16], __m512i lo[16], bool turn, bool three)
+{
+    if (turn) transpose(hi);
+    store(to, hi);
+    if (!three) return;
+    if (turn) transpose(lo);
+    store(to + 2 * REGISTER, lo);
+}
+
 /* 16 lines, of which `lines` are there, of up to KB elements along memory, `stride` apart. */
 AMX INLINE void pack_along(uint16_t *to, const float *from, ptrdiff_t stride, int lines, int depth,
                            bool turn, bool three)
@@ -93,11 +103,7 @@ AMX INLINE void pack_along(uint16_t *to, const float *from, ptrdiff_t stride, in
                                      _mm512_maskz_loadu_ps(there ? high : 0, from + 16));
         hi[i] = x.hi, lo[i] = x.lo;
     }
-    if (turn) transpose(hi);
-    store(to, hi);
-    if (!three) return;
-    if (turn) transpose(lo);
-    store(to + 2 * REGISTER, lo);
+    put(to, hi, lo, turn, three);
 }
 
 /* 16 lines beside one another; their elements are `stride` apart. */
@@ -115,66 +121,49 @@ AMX INLINE void pack_across(uint16_t *to, const float *from, ptrdiff_t stride, i
                                       _mm512_maskz_loadu_ps(2 * i + 1 < depth ? mask : 0, odd));
         hi[i] = x.hi, lo[i] = x.lo;
     }
-    if (turn) transpose(hi);
-    store(to, hi);
-    if (!three) return;
-    if (turn) transpose(lo);
-    store(to + 2 * REGISTER, lo);
+    put(to, hi, lo, turn, three);
 }
 
-AMX INLINE void lying(float *to, int K, int m, const float *a, ptrdiff_t row, bool three)
+/* A panel of n lines, which lie along memory or beside one another. */
+AMX INLINE void panel_along(uint16_t *to, int K, int n, const float *from, ptrdiff_t stride,
+                            bool turn, bool three)
 {
-    uint16_t *block = (uint16_t *)to;
-    for (int k = 0; k < K; k += KB, block += amx_block(three))
+    for (int k = 0; k < K; k += KB, to += amx_block(three))
         for (int half = 0; half < 2; half++)
-            pack_along(block + half * REGISTER, a + 16 * half * row + k, row, m - 16 * half, K - k,
-                       false, three);
+            pack_along(to + half * REGISTER, from + 16 * half * stride + k, stride, n - 16 * half,
+                       K - k, turn, three);
 }
 
-AMX INLINE void standing(float *to, int M, int K, const float *a, ptrdiff_t col, bool three)
+/* Returns the end of the panel. */
+AMX INLINE uint16_t *panel_across(uint16_t *to, int K, int n, const float *from, ptrdiff_t stride,
+                                  bool turn, bool three)
 {
-    uint16_t *block = (uint16_t *)to;
-    for (int i = 0; i < M; i += MR)
-        for (int k = 0; k < K; k += KB, block += amx_block(three))
-            for (int half = 0; half < 2; half++)
-                pack_across(block + half * REGISTER, a + i + 16 * half + k * col, col,
-                            M - i - 16 * half, K - k, true, three);
-}
-
-AMX INLINE void rows(float *to, int K, int n, const float *b, ptrdiff_t row, bool three)
-{
-    uint16_t *block = (uint16_t *)to;
-    for (int k = 0; k < K; k += KB, block += amx_block(three))
+    for (int k = 0; k < K; k += KB, to += amx_block(three))
         for (int half = 0; half < 2; half++)
-            pack_across(block + half * REGISTER, b + 16 * half + k * row, row, n - 16 * half, K - k,
-                        false, three);
+            pack_across(to + half * REGISTER, from + 16 * half + k * stride, stride, n - 16 * half,
+                        K - k, turn, three);
+    return to;
 }
 
-AMX INLINE void columns(float *to, int K, int n, const float *b, ptrdiff_t col, bool three)
-{
-    uint16_t *block = (uint16_t *)to;
-    for (int k = 0; k < K; k += KB, block += amx_block(three))
-        for (int half = 0; half < 2; half++)
-            pack_along(block + half * REGISTER, b + 16 * half * col + k, col, n - 16 * half, K - k,
-                       true, three);
-}
-
+/* Rows of the left operand lie in registers as they are, pairs of k of the right one. */
 #define KIND(count)                                                                                \
     AMX void amx_lying_##count(float *to, int K, int m, const float *a, ptrdiff_t row)             \
     {                                                                                              \
-        lying(to, K, m, a, row, count == 3);                                                       \
+        panel_along((uint16_t *)to, K, m, a, row, false, count == 3);                              \
     }                                                                                              \
     AMX void amx_standing_##count(float *to, int M, int K, const float *a, ptrdiff_t col)          \
     {                                                                                              \
-        standing(to, M, K, a, col, count == 3);                                                    \
+        uint16_t *panel = (uint16_t *)to;                                                          \
+        for (int i = 0; i < M; i += MR)                                                            \
+            panel = panel_across(panel, K, M - i, a + i, col, true, count == 3);                   \
     }                                                                                              \
     AMX void amx_rows_##count(float *to, int K, int n, const float *b, ptrdiff_t row)              \
     {                                                                                              \
-        rows(to, K, n, b, row, count == 3);                                                        \
+        panel_across((uint16_t *)to, K, n, b, row, false, count == 3);                             \
     }                                                                                              \
     AMX void amx_columns_##count(float *to, int K, int n, const float *b, ptrdiff_t col)           \
     {                                                                                              \
-        columns(to, K, n, b, col, count == 3);                                                     \
+        panel_along((uint16_t *)to, K, n, b, col, true, count == 3);                               \
     }
 KIND(1)
 KIND(3)

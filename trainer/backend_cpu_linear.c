@@ -13,6 +13,9 @@ enum { SHARED_WEIGHTS = 4 << 20 };    /* floats, at most */
 
 static int least(int a, int b) { return a < b ? a : b; }
 
+static struct operand as_is(struct view x) { return plain(host_row(x, 0), x.ld); }
+static struct operand turned(struct view x) { return transposed(host_row(x, 0), x.ld); }
+
 /* Part of the rows of a view. */
 static struct view at_once(struct view x, int from, int rows)
 {
@@ -58,7 +61,7 @@ static void forward_rows(struct backend *be, const struct projection *p,
                          const struct strips *strips, int from, struct view rows, struct desk desk)
 {
     const struct gemm *gemm = cpu_gemm(be);
-    desk_pack_rows(be, desk.shared, rows);
+    desk_pack_left(be, desk.shared, rows.rows, rows.cols, as_is(rows));
 #pragma omp parallel for num_threads(be->threads) schedule(dynamic)
     for (int i = 0; i < strips->n; i++) {
         struct strip s = strips->at[i];
@@ -78,7 +81,7 @@ static void forward_tall(struct backend *be, const struct projection *p, struct 
     struct view w = p->weight;
     struct desk desk = desk_of(be, gemm_packed(cpu_gemm(be), w.cols, w.rows));
     desk_cut(be, &strips, inp.rows, gemm->tile_rows);
-    desk_pack_weights(be, desk.shared, w.cols, w.rows, transposed(host_row(w, 0), w.ld));
+    desk_pack_right(be, desk.shared, w.cols, w.rows, turned(w));
 #pragma omp parallel for num_threads(be->threads) schedule(dynamic)
     for (int i = 0; i < strips.n; i++) {
         struct strip s = strips.at[i];
@@ -117,7 +120,7 @@ static void input_rows(struct backend *be, struct view d_inp, struct view d_out,
                        bool add, const struct strips *strips, struct desk desk)
 {
     const struct gemm *gemm = cpu_gemm(be);
-    desk_pack_rows(be, desk.shared, d_out);
+    desk_pack_left(be, desk.shared, d_out.rows, d_out.cols, as_is(d_out));
 #pragma omp parallel for num_threads(be->threads) schedule(dynamic)
     for (int i = 0; i < strips->n; i++) {
         struct strip s = strips->at[i];
@@ -133,7 +136,7 @@ static void input_tall(struct backend *be, struct view d_inp, const struct proje
 {
     const struct gemm *gemm = cpu_gemm(be);
     struct view w = p->weight;
-    desk_pack_weights(be, desk.shared, w.rows, w.cols, plain(host_row(w, 0), w.ld));
+    desk_pack_right(be, desk.shared, w.rows, w.cols, as_is(w));
 #pragma omp parallel for num_threads(be->threads) schedule(dynamic)
     for (int i = 0; i < strips->n; i++) {
         struct strip s = strips->at[i];
@@ -190,7 +193,7 @@ static void weight_rows(struct backend *be, const struct projection *p, const st
                         int from, struct view rows, bool add, struct desk desk)
 {
     const struct gemm *gemm = cpu_gemm(be);
-    desk_pack_cols(be, desk.shared, rows);
+    desk_pack_right(be, desk.shared, rows.rows, rows.cols, as_is(rows));
 #pragma omp parallel for num_threads(be->threads) schedule(dynamic)
     for (int i = 0; i < strips->n; i++) {
         struct strip s = strips->at[i];
@@ -210,7 +213,7 @@ static void weight_rows_wide(struct backend *be, const struct projection *p,
 {
     const struct gemm *gemm = cpu_gemm(be);
     struct view d_out = at_once(p->out, from, rows.rows);
-    desk_pack_turned(be, desk.shared, d_out);
+    desk_pack_left(be, desk.shared, d_out.cols, d_out.rows, turned(d_out));
 #pragma omp parallel for num_threads(be->threads) schedule(dynamic)
     for (int i = 0; i < strips->n; i++) {
         struct strip s = strips->at[i];

@@ -3,6 +3,7 @@
 #include "tests/trainer/fixture.h"
 #include "tests/trainer/world.h"
 #include "trainer/backend_cpu_bf16.h"
+#include "trainer/backend_cpu_gemm.h"
 
 enum { N = 37, K = 70, M = 45, STEPS = 300 };
 
@@ -65,8 +66,8 @@ static void test_products(const char *backend)
     printf("%s: products %.2g of their size from ref\n", backend, apart);
 }
 
-/* The gradient of every matrix of a model within 3 % of its size, that of a bias, whose sum over
- * all rows mostly cancels, within 10 %. */
+/* The gradient of every matrix and bias of a model within 2 % of its size. On AMX attention rounds
+ * too: matrices within 3 %, and biases, whose sums over all rows mostly cancel, within 10 %. */
 static void test_gradients(const char *backend)
 {
     struct shape shape = fixture_shape(2, false, true);
@@ -75,13 +76,15 @@ static void test_gradients(const char *backend)
     fixture_open(&f, &shape, backend);
     double want = model_gradient(ref.model, &ref.batch, 1, false);
     CHECK_NEAR(model_gradient(f.model, &f.batch, 1, false), want, 2e-3 * want);
+    bool attention = gemm_amx() && strcmp(backend, "cpu-bf16-plain") != 0;
     double worst = 0;
     for (int i = 0; i < f.model->layout.n_slots; i++) {
         const struct slot *slot = &f.model->layout.slot[i];
         float *a = fixture_read(&f, MODEL_GRADS, slot);
         float *b = fixture_read(&ref, MODEL_GRADS, &ref.model->layout.slot[i]);
         double apart = distance(a, b, fixture_size(slot));
-        CHECK(apart < (slot->rows > 1 ? 0.03 : 0.1), "%s: %g", slot->name, apart);
+        double most = !attention ? 0.02 : slot->dims == 2 ? 0.03 : 0.1;
+        CHECK(apart < most, "%s: %g", slot->name, apart);
         worst = apart > worst ? apart : worst;
         free(a), free(b);
     }

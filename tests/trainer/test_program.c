@@ -294,10 +294,11 @@ static void test_keeping(void)
                    { "kept/checkpoints/step-000000000030", false },
                    { "kept/checkpoints/step-000000000040", true } };
     struct program p;
-    CHECK_INT(program_run(&p, small_job("train", "kept", MODEL,
-                                        ",\"budget\":{\"tokens\":2560},\"checkpoint\":{\"every_steps\":"
-                                        "10,\"keep\":1,\"major_every\":20,\"milestones\":[7]}")),
-              0);
+    CHECK_INT(
+        program_run(&p, small_job("train", "kept", MODEL,
+                                  ",\"budget\":{\"tokens\":2560},\"checkpoint\":{\"every_steps\":"
+                                  "10,\"keep\":1,\"major_every\":20,\"milestones\":[7]}")),
+        0);
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
         CHECK(!access(at(wanted[i].name), F_OK) == wanted[i].there, "%s", wanted[i].name);
     program_release(&p);
@@ -350,10 +351,27 @@ static void test_tools(void)
     CHECK(!system(command), "%s", command);
 }
 
+/* Of a step with two layers: every linear map is called in each, AdamW once. */
+static void test_profile(void)
+{
+    char command[1024];
+    snprintf(
+        command, sizeof command,
+        "cd %s && echo '{\"hidden_size\":16,\"head_dim\":8,\"vocab_size\":40,\"n_layers\":2,"
+        "\"tie_word_embeddings\":true,\"layers\":[{\"q_heads\":2,\"kv_heads\":1,\"ffn\":24}]}' "
+        "> shape.json && %s/lathe-train bench --shape shape.json --batch 1 --seq 8 --steps 3 "
+        "--profile > bench.json && grep -Eq '\"linear_backward_weight\",\"rows\":8,"
+        "\"inputs\":24,\"outputs\":16,\"calls\":2,' bench.json && "
+        "grep -Eq '\"adamw\",\"calls\":1,' bench.json",
+        world, getenv("LATHE_BIN_DIR"));
+    CHECK(!system(command), "%s", command);
+}
+
 int main(void)
 {
     world_make();
     test_tools();
+    test_profile();
     test_refusals();
     char last[256];
     test_search("uniform", SEARCH("uniform"), last);
