@@ -8,6 +8,7 @@
 import { all, get } from "./api.js";
 import { listen, subjectOf } from "./events.js";
 import { throttle } from "./dom.js";
+import { Reader } from "./reader.js";
 
 const SETTLED_MS = 500;
 
@@ -47,58 +48,49 @@ export function eta(item) {
  * Members that events tell of and the list does not know are a reason to read it again.
  */
 export function liveList({ path, prefix, signal, changed, onState, onEvent }) {
-    let items = null, more = false, reading = null;
-    const tell = throttle(() => !signal.aborted && items && changed(items, more), 500);
-    const read = () => {
-        reading ||= all(path, {}, signal).then((answer) => {
-            ({ items, more } = answer);
-            changed(items, more);
-        }).finally(() => { reading = null; });
-        return reading;
+    const show = ({ items, more }) => changed(items, more);
+    const write = (list, event) => {
+        const item = list.items.find((one) => one.id === subjectOf(event));
+        if (event.type === "deleted") list.items = list.items.filter((one) => one !== item);
+        else if (!item) again();
+        else if (event.type === "done" || (event.type === "state" && event.data.state === "succeeded")) again();
+        return event.type === "deleted" || Boolean(item && apply(item, event));
     };
-    const again = throttle(() => !signal.aborted && read().catch(() => {}), 1000);
+    const reader = new Reader({ ask: () => all(path, {}, signal), write, show });
+    const tell = throttle(() => !signal.aborted && show(reader.found), 500);
+    const again = throttle(() => !signal.aborted && reader.again().catch(() => {}), 1000);
     let lives = 0;
     listen({
         signal,
         onEvent: (event) => {
             const id = subjectOf(event);
-            if (!items || typeof id !== "string" || !id.startsWith(prefix)) return;
-            const item = items.find((one) => one.id === id);
-            if (event.type === "deleted") {
-                items = items.filter((one) => one !== item);
-                return void tell();
-            }
-            if (!item) return void again();
-            if (apply(item, event)) tell();
-            if (event.type === "done" || (event.type === "state" && item.state === "succeeded")) again();
-            if (onEvent) onEvent(item, event);
+            if (typeof id !== "string" || !id.startsWith(prefix)) return;
+            if (reader.hear(event)) tell();
+            const item = onEvent && reader.found && reader.found.items.find((one) => one.id === id);
+            if (item) onEvent(item, event);
         },
         onState: (state) => {
             if (onState) onState(state);
             if (state === "live") setTimeout(again, lives++ ? 0 : SETTLED_MS);
         },
     });
-    return { ready: read(), again: read };
+    return { ready: reader.read(), again: () => reader.again() };
 }
 
 /* One resource: changed(item) after every event that says something new. When it was deleted, here
  * or by somebody else, the page of all of its kind takes over. acted: for its buttons. */
 export function liveItem({ path, id, signal, changed, onEvent, onState }) {
-    let item = null, lives = 0;
-    const read = async () => {
-        item = await get(`${path}/${encodeURIComponent(id)}`, {}, signal);
-        changed(item);
-        return item;
-    };
-    const again = throttle(() => !signal.aborted && read().catch(() => {}), 500);
+    const ask = () => get(`${path}/${encodeURIComponent(id)}`, {}, signal);
+    const reader = new Reader({ ask, write: apply, show: changed });
+    const again = throttle(() => !signal.aborted && reader.again().catch(() => {}), 500);
     const leave = () => { if (!signal.aborted) location.hash = path.replace("/v1/", "#/"); };
+    let lives = 0;
     listen({
         resource: id, signal,
         onEvent: (event) => {
-            if (!item) return;
             if (event.type === "deleted") return void leave();
-            if (onEvent) onEvent(event, item);
-            if (apply(item, event)) changed(item);
+            if (onEvent && reader.found) onEvent(event, reader.found);
+            if (reader.hear(event)) changed(reader.found);
             if (["done", "start", "state"].includes(event.type)) again();
         },
         onState: (state) => {
@@ -106,5 +98,5 @@ export function liveItem({ path, id, signal, changed, onEvent, onState }) {
             if (state === "live") setTimeout(again, lives++ ? 0 : SETTLED_MS);
         },
     });
-    return { ready: read(), again: read, acted: (answer) => (answer ? read() : leave()) };
+    return { ready: reader.read(), again: () => reader.again(), acted: (answer) => (answer ? reader.again() : leave()) };
 }

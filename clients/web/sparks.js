@@ -4,6 +4,7 @@
  */
 import { get } from "./api.js";
 import { spark } from "./spark.js";
+import { continued } from "./reader.js";
 import { throttle } from "./dom.js";
 
 const AT_ONCE = 3, POINTS = 60;
@@ -32,7 +33,7 @@ export class Sparks {
             const id = this.queue.shift();
             this.asking++;
             get(`${this.path}/${id}/metrics`, { keys: "loss", x: "tokens", max_points: POINTS }, this.signal)
-                .then((answer) => { this.points.set(id, answer.series[0] ? answer.series[0].points : []); this.changed(); })
+                .then((answer) => { this.points.set(id, continued(answer.series[0] ? answer.series[0].points : [], this.points.get(id))); this.changed(); })
                 .catch(() => {})
                 .finally(() => { this.asking--; this.pump(); });
         }

@@ -126,8 +126,12 @@ class Making(Base):
             b.click_text("Delete it")
             b.see("old 8", "tbody")
             self.assertNotIn("old 7", b.text("main"))
+            asked = []
+            self.delay(lambda path, query: path == "/v1/exports" and 2 * (asked.append(path) or len(asked) == 1))
+            self.until(lambda: asked, "a list on its way, older than what happens now")
             b.click("[aria-label='Delete old 8']")
             b.click_text("Delete it")
+            self.until(lambda: len(asked) > 1, "a list that was asked for after it")
             b.wait("return !document.querySelector('main').innerText.includes('old 8')", what="the list without it")
             self.assertEqual(set(world.exports), {*kept, "exp_9"})
             self.go("#/exports/exp_9")

@@ -19,6 +19,7 @@ import { sparkPath } from "/web/spark.js";
 import { h, labelled } from "/web/dom.js";
 import { showFindings, clearFindings } from "/web/common.js";
 import { apply, eta } from "/web/live.js";
+import { Reader, continued } from "/web/reader.js";
 import { hull } from "/web/views/compare.js";
 
 /* Spaces that do not break count as spaces. */
@@ -197,6 +198,7 @@ const tests = {
     },
     "curves share rows where they share x"() {
         same(merge([{ points: [[1, 10], [2, 20]] }, { points: [[2, 5], [3, 6]] }]), [[1, 10, null], [2, 20, 5], [3, null, 6]]);
+        same([continued([[1, 10], [2, 20]], [[2, 21], [3, 30]]), continued([], [[1, 2]])], [[[1, 10], [2, 20], [3, 30]], [[1, 2]]]);
     },
     "the order of a table: absent last, both ways"() {
         const list = [3, null, 1, undefined, 2];
@@ -234,6 +236,23 @@ const tests = {
         same(eta({ state: "running", tokens: 50, tokens_planned: 100, tokens_per_second: 25 }), 2);
         same(eta({ state: "paused", eta_seconds: 4 }), null);
     },
+    async "an answer that was overtaken by events says what they said"() {
+        const asked = [], shown = [], gone = (list, id) => { list.delete(id); return true; };
+        const reader = new Reader({ ask: () => new Promise((...ends) => asked.push(ends)), write: gone, show: (list) => shown.push([...list].join()) });
+        const first = reader.read();
+        same(reader.hear("a"), false); /* there is nothing yet to write it into */
+        asked[0][0](new Set("abc"));
+        await first;
+        same(reader.hear("b"), true);
+        reader.read().catch(() => {});
+        const fresh = [reader.again(), reader.again()]; /* asked for while the second reading is under way */
+        reader.hear("c");
+        asked[1][1](new Error("the second fails"));
+        await new Promise((done) => { setTimeout(done); });
+        asked[2][0](new Set("cd"));
+        await Promise.all(fresh);
+        same([shown, asked.length, [...reader.found].join()], [["b,c", "c,d"], 3, "c,d"]);
+    },
     "a hull holds all of its shapes"() {
         const a = source(), b = { ...source(), hidden_size: 20, layers: [{ q_heads: 8, kv_heads: 1, ffn: 3 }] };
         const c = hull([a, b]);
@@ -241,10 +260,10 @@ const tests = {
     },
 };
 
-export function run() {
+export async function run() {
     const failures = [];
     for (const [name, test] of Object.entries(tests)) {
-        try { test(); } catch (error) { failures.push(`${name}: ${error.message}`); }
+        try { await test(); } catch (error) { failures.push(`${name}: ${error.message}`); }
     }
     return { count: Object.keys(tests).length, failures };
 }

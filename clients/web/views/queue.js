@@ -4,6 +4,7 @@
 import { h, fill, throttle } from "../dom.js";
 import { all, post, offers } from "../api.js";
 import { listen } from "../events.js";
+import { Reader } from "../reader.js";
 import { Table } from "../table.js";
 import { badge, heading, link, section, stat, verbButtons, notifyProblem, ACTIVE, STATES } from "../common.js";
 import { ago, duration } from "../format.js";
@@ -57,18 +58,19 @@ const workerTable = (changed) => new Table({
 
 export async function show(page, { place, signal, pulse }) {
     const jobs = jobTable(place, () => again()), summary = h("dl", { class: "stats" }), workers = workerTable(() => again());
-    const read = async () => {
-        const [j, w] = await Promise.all([all("/v1/jobs", {}, signal), all("/v1/workers", {}, signal)]);
+    const ask = () => Promise.all([all("/v1/jobs", {}, signal), all("/v1/workers", {}, signal)]);
+    const draw = ([j, w]) => {
         jobs.set(j.items, j.more);
         workers.set(w.items, w.more);
         const of = (...states) => String(j.items.filter((job) => states.includes(job.state)).length), sum = (key) => w.items.filter((x) => x.alive !== false).reduce((n, x) => n + (x[key] || 0), 0);
         fill(summary, stat("Waiting", of("queued")), stat("At work", of("starting", "running", "pausing")), stat("Paused", of("paused")), stat("Failed", of("failed")),
             stat("Slots busy", `${sum("busy")} of ${sum("slots")}`), stat("Workers", String(w.items.filter((x) => x.alive !== false).length)));
     };
-    const again = throttle(() => !signal.aborted && read().catch(() => {}), 1000);
+    const reader = new Reader({ ask, write: () => false, show: draw });
+    const again = throttle(() => !signal.aborted && reader.again().catch(() => {}), 1000);
     fill(page, heading("Queue and workers"), summary, section("Jobs", jobs.element), section("Workers", workers.element));
     listen({ signal, onState: (s) => { pulse(s); if (s === "live") again(); }, onEvent: (e) => { if (e.type === "state") again(); } });
     const timer = setInterval(again, 10000);
     signal.addEventListener("abort", () => clearInterval(timer));
-    await read();
+    await reader.read();
 }

@@ -4,6 +4,7 @@
 import { h, fill, say, throttle } from "../dom.js";
 import { get } from "../api.js";
 import { Chart, merge } from "../chart.js";
+import { continued } from "../reader.js";
 import { liveItem, eta } from "../live.js";
 import { describe } from "../cost.js";
 import { badge, heading, link, section, stat, verbButtons, copyButton, offerButton, notifyProblem, ACTIVE, INITS } from "../common.js";
@@ -21,7 +22,7 @@ function makeCurves() {
         async read(id, signal) {
             const answer = await get(`/v1/runs/${id}/metrics`, { keys: "loss,validation_loss", x: "tokens", max_points: 1200 }, signal);
             const of = (key) => answer.series.find((s) => s.key === key) || { points: [] };
-            rows = merge([of("loss"), of("validation_loss")]);
+            rows = continued(merge([of("loss"), of("validation_loss")]), rows);
             draw();
         },
         hear({ type, data }) {

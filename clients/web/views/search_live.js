@@ -6,6 +6,7 @@
 import { h, fill, throttle } from "../dom.js";
 import { get } from "../api.js";
 import { Chart, merge } from "../chart.js";
+import { continued } from "../reader.js";
 import { section, sheet, num } from "../common.js";
 import { TYPES, TYPE_NAMES } from "../colors.js";
 import { count, percent, score, fixed, whole, widths } from "../format.js";
@@ -61,7 +62,7 @@ class LossChart {
     async read(signal) {
         const answer = await get(`/v1/searches/${this.item.id}/metrics`, { keys: "loss,validation_loss,params", x: "tokens", max_points: POINTS }, signal);
         const of = (key) => answer.series.find((s) => s.key === key) || { points: [] };
-        this.rows = merge([of("loss"), of("validation_loss"), of("params")]);
+        this.rows = continued(merge([of("loss"), of("validation_loss"), of("params")]), this.rows);
         this.draw();
     }
 
