@@ -4,9 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include "search/base/clock.h"
 #include "search/base/emit.h"
 #include "search/base/rng.h"
+#include "search/base/sample.h"
 #include "search/cost.h"
 #include "trainer/bench_profile.h"
 #include "trainer/bench_removals.h"
@@ -33,26 +34,6 @@ struct bench {
     double *plain, *gradient, *with_sums, *floor;
     int n_plain, n_gradient, n_sums, n_floor;
 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *seconds, int n)
-{
-    if (!n) return 0;
-    qsort(seconds, (size_t)n, sizeof *seconds, ascending);
-    return n % 2 ? seconds[n / 2] : 0.5 * (seconds[n / 2 - 1] + seconds[n / 2]);
-}
 
 static enum status read_shape(struct bench *b, struct error *err)
 {
@@ -116,9 +97,9 @@ static void close_all(struct bench *b)
 static double time_gradient(struct bench *b)
 {
     struct model_batch batch = { b->ids, b->ids + 1, b->batch, b->seq };
-    double start = now();
+    double start = clock_seconds();
     model_gradient(b->model, &batch, 1.0 / (b->batch * b->seq), false);
-    return now() - start;
+    return clock_seconds() - start;
 }
 
 /* One step as a training takes it: nobody waits in the middle. */
@@ -128,13 +109,13 @@ static double time_step(struct bench *b, int64_t step, bool sums)
         .beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .weight_decay = 0.1, .clip_norm = 1
     };
     struct model_batch batch = { b->ids, b->ids + 1, b->batch, b->seq };
-    double start = now();
+    double start = clock_seconds();
     model_gradient_begin(b->model, &batch, 1.0 / (b->batch * b->seq), false);
     optim_begin(b->model, &options, 1e-4, step, sums ? b->sums : NULL);
     model_total(b->model, MODEL_LOSS);
     if (sums) saliency_collect(b->sums, &b->scores);
     b->be->finish(b->be);
-    return now() - start;
+    return clock_seconds() - start;
 }
 
 static void run(struct bench *b)
@@ -149,9 +130,9 @@ static void run(struct bench *b)
             b->plain[b->n_plain++] = seconds;
         if (b->n_gradient < FEW) b->gradient[b->n_gradient++] = time_gradient(b);
         if (!floor_exists(b->model)) continue;
-        double start = now();
+        double start = clock_seconds();
         floor_step(b->model);
-        b->floor[b->n_floor++] = now() - start;
+        b->floor[b->n_floor++] = clock_seconds() - start;
     }
     if (!b->profile) return;
     profile_begin(b->be);
@@ -161,7 +142,7 @@ static void run(struct bench *b)
 
 static void report_floor(struct bench *b, double step, struct emit *e)
 {
-    double seconds = median(b->floor, b->n_floor);
+    double seconds = sample_median(b->floor, b->n_floor);
     emit_key(e, "gemm_floor");
     emit_begin(e, '{');
     emit_kv_double(e, "ms", 1e3 * seconds);
@@ -185,7 +166,8 @@ static void report_bytes(const struct model_bytes *bytes, struct emit *e)
 
 static enum status report(struct bench *b, struct emit *e, struct error *err)
 {
-    double step = median(b->plain, b->n_plain), gradient = median(b->gradient, b->n_gradient);
+    double step = sample_median(b->plain, b->n_plain),
+           gradient = sample_median(b->gradient, b->n_gradient);
     double flops = (double)cost_of(&b->shape, b->seq).flops_per_token;
     double tokens_per_second = b->batch * b->seq / step;
     emit_begin(e, '{');
@@ -202,7 +184,8 @@ static enum status report(struct bench *b, struct emit *e, struct error *err)
     emit_kv_double(e, "flops_per_token", flops);
     report_bytes(&b->model->bytes, e);
     if (b->n_floor) report_floor(b, step, e);
-    if (b->n_sums) emit_kv_double(e, "saliency_share", median(b->with_sums, b->n_sums) / step - 1);
+    if (b->n_sums)
+        emit_kv_double(e, "saliency_share", sample_median(b->with_sums, b->n_sums) / step - 1);
     if (!strncmp(b->be->name, "cuda", 4))
         emit_kv_double(e, "mfu", flops * tokens_per_second / H100_FLOPS);
     if (b->profile) profile_report(b->steps, e);

@@ -1,7 +1,7 @@
 #include "trainer/bench_profile.h"
 
 #include <stdlib.h>
-#include <time.h>
+#include "search/base/clock.h"
 
 /* rows, inputs and outputs are 0 where the operation is no linear map. */
 struct entry {
@@ -16,17 +16,10 @@ static struct backend plain_functions;
 static struct entry entries[MOST];
 static int n_entries;
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void note(struct backend *be, struct entry call, double start)
 {
     be->finish(be);
-    double seconds = now() - start;
+    double seconds = clock_seconds() - start;
     struct entry *e = entries;
     while (e < entries + n_entries && (e->operation != call.operation || e->rows != call.rows ||
                                        e->inputs != call.inputs || e->outputs != call.outputs))
@@ -47,7 +40,7 @@ static struct entry size_of(const char *operation, const struct projection *p, i
 
 static void linear_forward(struct backend *be, const struct projection *p, int n, struct view inp)
 {
-    double start = now();
+    double start = clock_seconds();
     plain_functions.linear_forward(be, p, n, inp);
     note(be, size_of("linear_forward", p, n, inp.rows, inp.cols), start);
 }
@@ -55,7 +48,7 @@ static void linear_forward(struct backend *be, const struct projection *p, int n
 static void linear_backward_input(struct backend *be, struct view d_inp, const struct projection *p,
                                   int n)
 {
-    double start = now();
+    double start = clock_seconds();
     plain_functions.linear_backward_input(be, d_inp, p, n);
     note(be, size_of("linear_backward_input", p, n, d_inp.rows, d_inp.cols), start);
 }
@@ -63,7 +56,7 @@ static void linear_backward_input(struct backend *be, struct view d_inp, const s
 static void linear_backward_weight(struct backend *be, const struct projection *p, int n,
                                    struct view inp, bool add)
 {
-    double start = now();
+    double start = clock_seconds();
     plain_functions.linear_backward_weight(be, p, n, inp, add);
     note(be, size_of("linear_backward_weight", p, n, inp.rows, inp.cols), start);
 }
@@ -113,7 +106,7 @@ static void linear_backward_weight(struct backend *be, const struct projection *
 #define TIMED(name, parameters, arguments)                                                         \
     static void timed_##name parameters                                                            \
     {                                                                                              \
-        double start = now();                                                                      \
+        double start = clock_seconds();                                                            \
         plain_functions.name arguments;                                                            \
         note(be, (struct entry){ .operation = #name }, start);                                     \
     }

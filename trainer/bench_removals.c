@@ -1,23 +1,11 @@
 #include "trainer/bench_removals.h"
 
 #include <stdlib.h>
-#include <time.h>
+#include "search/base/clock.h"
 #include "search/base/rng.h"
+#include "search/base/sample.h"
 #include "search/search.h"
 #include "trainer/surgery.h"
-
-static double now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
-}
-
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 /* A search of the type alone that owes as many removals as there are. */
 static enum status open_search(struct search *search, const struct model *model,
@@ -60,11 +48,11 @@ static enum status time_type(struct model *model, enum group_type type, double *
     fill(&scores);
     search_step(&search);
     while (*done < n && !err->status) {
-        double start = now_ms();
+        double start = clock_seconds();
         if (!search_decide(&search, &scores, removal)) break;
         surgery_remove(model, removal, err);
         model->be->finish(model->be);
-        ms[(*done)++] = now_ms() - start;
+        ms[(*done)++] = 1e3 * (clock_seconds() - start);
     }
     scores_release(&scores);
     search_close(&search);
@@ -96,8 +84,7 @@ enum status bench_removals(struct model *model, int n, double step_ms, struct em
         }
         sum += mean(ms, done);
         types++;
-        qsort(ms, (size_t)done, sizeof *ms, ascending);
-        emit_double(e, ms[done / 2]);
+        emit_double(e, sample_median(ms, done));
     }
     emit_kv_double(e, "steps_per_100", types ? 100 * sum / types / step_ms : 0);
     emit_end(e);

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "search/base/sample.h"
 #include "search/depth.h"
 
 static const double quantiles[] = { 0, 0.1, 0.25, 0.5, 0.75, 0.9, 1 };
@@ -81,18 +82,12 @@ static enum status measure_depth(struct training *t, struct depth *d, struct err
 
 /* ---- scores ---------------------------------------------------------------------------------- */
 
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
 static void emit_quantiles(struct emit *e, const double *sums, int n, struct scale by)
 {
     double *sorted = malloc((size_t)n * sizeof *sorted);
     if (!sorted) abort();
     memcpy(sorted, sums, (size_t)n * sizeof *sorted);
-    qsort(sorted, (size_t)n, sizeof *sorted, ascending);
+    sample_sort(sorted, n);
     emit_begin(e, '[');
     for (int q = 0; q < N_QUANTILES; q++)
         emit_double(e, (sorted[(int)(quantiles[q] * (n - 1))] - by.offset) / by.divisor);
@@ -103,8 +98,7 @@ static void emit_quantiles(struct emit *e, const double *sums, int n, struct sca
 static void emit_type(const struct training *t, struct emit *e, enum group_type type, int l)
 {
     const struct scores *s = &t->scores;
-    struct scale by =
-        scoring_scale(&t->search.options.scoring, &t->search, s, type, l < 0 ? 0 : l);
+    struct scale by = scoring_scale(&t->search.options.scoring, &t->search, s, type, l < 0 ? 0 : l);
     if (type == GROUP_STEM)
         emit_quantiles(e, s->stem, s->n_stem, by);
     else if (type == GROUP_FFN)

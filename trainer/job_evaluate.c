@@ -3,16 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "trainer/job_read.h"
 
 const char *const evaluate_forms[] = { "pairs", "arc",     "hellaswag", "piqa",    "winogrande",
                                        "boolq", "lambada", "text",      "latency", NULL };
-
-static void read_text(struct field *f, const char *key, char *out, size_t room)
-{
-    const char *text = field_string(f, key, room - 1);
-    if (text && !*text) field_fail(f, key, "is empty");
-    snprintf(out, room, "%s", text ? text : "");
-}
 
 static void read_files(struct evaluate_task *task, struct field *f)
 {
@@ -21,7 +15,7 @@ static void read_files(struct evaluate_task *task, struct field *f)
     task->file = calloc(n + 1, sizeof *task->file);
     if (!task->file) abort();
     for (size_t i = 0; i < n && field_item_object(&list, i, &file); i++) {
-        read_text(&file, "path", task->file[i], sizeof task->file[i]);
+        job_read_text(&file, "path", task->file[i], sizeof task->file[i]);
         task->n_files++;
         field_end(&file);
     }
@@ -31,7 +25,7 @@ static void read_files(struct evaluate_task *task, struct field *f)
 static void read_name(struct evaluate_task *task, struct field *f)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
-    read_text(f, "name", task->name, sizeof task->name);
+    job_read_text(f, "name", task->name, sizeof task->name);
     if (task->name[strspn(task->name, plain)] || *task->name == '.')
         field_fail(f, "name", "is not a plain name of letters, digits and _ . -");
 }

@@ -1,8 +1,7 @@
 /* Kind evaluate: tasks one after the other, a journal in between. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
+#include "search/base/clock.h"
 #include "trainer/evaluate/journal.h"
 #include "trainer/evaluate/latency.h"
 #include "trainer/evaluate/subject.h"
@@ -31,7 +30,7 @@ struct evaluation {
     struct eval_result *result;
     int64_t done, total, told; /* requests */
     char tmp[PATH_ROOM];
-    struct timespec start;
+    double start; /* clock_seconds */
 };
 
 static bool is_latency(const struct asked *a) { return a->task->form == FORM_LATENCY; }
@@ -65,7 +64,8 @@ static void tell_result(struct evaluation *x, const struct eval_result *r)
     event_end(x->events);
 }
 
-/* A file that is finished; checksums beside names let whoever fetches it know that it came whole. */
+/* A file that is finished; checksums beside names let whoever fetches it know that it came whole.
+ */
 static enum status tell_file(struct evaluation *x, const char *dir, const char *name,
                              struct error *err)
 {
@@ -109,7 +109,8 @@ static void tell_done(struct evaluation *x)
     event_end(x->events);
 }
 
-/* ---- what is asked ------------------------------------------------------------------------------- */
+/* ---- what is asked
+ * ------------------------------------------------------------------------------- */
 
 static enum status read_task(struct evaluation *x, struct asked *a, struct error *err)
 {
@@ -187,7 +188,8 @@ static enum status open_journal(struct evaluation *x, struct error *err)
     return OK;
 }
 
-/* ---- answering --------------------------------------------------------------------------------- */
+/* ---- answering ---------------------------------------------------------------------------------
+ */
 
 static enum status answer_batches(struct evaluation *x, int i, struct error *err)
 {
@@ -225,7 +227,8 @@ static enum status answer_task(struct evaluation *x, int i, struct error *err)
     return err->status;
 }
 
-/* ---- measuring --------------------------------------------------------------------------------- */
+/* ---- measuring ---------------------------------------------------------------------------------
+ */
 
 /* Random weights are written down for it first. */
 static void ask_llama_bench(struct evaluation *x, const struct latency_plan *plan,
@@ -276,15 +279,13 @@ static enum status do_tasks(struct evaluation *x, struct error *err)
     return OK;
 }
 
-/* ---- the whole ----------------------------------------------------------------------------------- */
+/* ---- the whole
+ * ----------------------------------------------------------------------------------- */
 
 static enum status finish(struct evaluation *x, struct error *err)
 {
     char result[PATH_ROOM];
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    x->subject.about.seconds = (double)(now.tv_sec - x->start.tv_sec) +
-                               (double)(now.tv_nsec - x->start.tv_nsec) / 1e9;
+    x->subject.about.seconds = clock_seconds() - x->start;
     TRY(eval_report_write(x->tmp, &x->subject.about, x->result, x->n, err));
     TRY(path_join(result, x->job->work_dir, "result", err));
     TRY(dir_commit(x->tmp, result, err));
@@ -308,9 +309,8 @@ static enum status evaluate(struct evaluation *x, struct error *err)
 
 enum status run_evaluate(const struct job *job, struct events *events, struct error *err)
 {
-    struct evaluation x = { .job = job, .events = events };
+    struct evaluation x = { .job = job, .events = events, .start = clock_seconds() };
     struct error ignored = { 0 };
-    clock_gettime(CLOCK_MONOTONIC, &x.start);
     tell_start(job, events);
     if (evaluate(&x, err) && *x.tmp) dir_remove(x.tmp, &ignored);
     for (int i = 0; i < x.n && x.asked; i++) {

@@ -1,16 +1,9 @@
 /* What a training tells (the members of events are those of the service's contract). */
 #include <math.h>
-#include <time.h>
+#include "search/base/clock.h"
 #include "trainer/training.h"
 
 enum { TELL_EVERY_NS = 200 * 1000 * 1000 };
-
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 void training_tell_start(struct training *t)
 {
@@ -31,12 +24,12 @@ void training_tell_start(struct training *t)
     else
         emit_null(e);
     event_end(t->events);
-    t->since_ns = now_ns();
+    t->since_ns = clock_ns();
 }
 
 void training_tell_step(struct training *t, bool force)
 {
-    int64_t now = now_ns();
+    int64_t now = clock_ns();
     if (!force && now - t->told_ns < TELL_EVERY_NS) return;
     double seconds = (double)(now - t->since_ns) * 1e-9;
     struct emit *e = event_begin(t->events, "step");

@@ -2,16 +2,11 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include "search/base/clock.h"
 
 enum { FIRST_PAUSE_MS = 250, MAX_PROBLEM_BYTES = 256 * 1024 };
 
-int64_t stream_now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
+int64_t stream_now_ms(void) { return clock_ns() / 1000000; }
 
 enum status stream_open(struct stream *stream, const struct where *where, const char *path,
                         const char *after,

@@ -7,20 +7,15 @@
 #include <spawn.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+#include "search/base/clock.h"
 #include "search/base/emit.h"
 #include "search/base/field.h"
 #include "search/base/log.h"
 
 extern char **environ;
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
+static int64_t now_ms(void) { return clock_ns() / 1000000; }
 
 static pid_t start(const char *trainer, int out)
 {
@@ -78,8 +73,8 @@ static void emit_asked(const char *trainer, struct emit *e)
         log_debug("runner: %s does not say which backends it has", trainer);
         emit_string(e, "cpu"), emit_string(e, "ref");
     }
-    json_array_foreach(names, i, name)
-        if (json_is_string(name)) emit_string(e, json_string_value(name));
+    json_array_foreach(names, i, name) if (json_is_string(name))
+        emit_string(e, json_string_value(name));
     json_decref(json);
 }
 

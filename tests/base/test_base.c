@@ -3,6 +3,7 @@
 #include "search/base/field.h"
 #include "search/base/hash.h"
 #include "search/base/rng.h"
+#include "search/base/sample.h"
 #include "tests/support/check.h"
 
 static void test_arena_has_a_ceiling(void)
@@ -176,6 +177,14 @@ static void test_hash_and_rng_are_known(void)
     for (int i = 0; i < 100; i++) CHECK(rng_below(&a, 10) == rng_below(&b, 10), "streams repeat");
 }
 
+static void test_the_middle_of_a_sample(void)
+{
+    double odd[] = { 3, -1, 2 }, even[] = { 4, 1, 3, 2 };
+    CHECK(sample_median(odd, 3) == 2 && odd[0] == -1, "the middle, and sorted");
+    CHECK(sample_median(even, 4) == 2.5, "between the two in the middle");
+    CHECK(sample_median(odd, 0) == 0, "of nothing");
+}
+
 int main(void)
 {
     test_arena_has_a_ceiling();
@@ -187,6 +196,7 @@ int main(void)
     test_fields_name_what_is_wrong();
     test_deep_json_is_refused();
     test_hash_and_rng_are_known();
+    test_the_middle_of_a_sample();
     printf("ok\n");
     return 0;
 }

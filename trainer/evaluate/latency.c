@@ -1,9 +1,9 @@
 #include "trainer/evaluate/latency.h"
 
 #include <stdlib.h>
-#include <time.h>
-
+#include "search/base/clock.h"
 #include "search/base/rng.h"
+#include "search/base/sample.h"
 #include "trainer/stop.h"
 
 struct round {
@@ -17,12 +17,7 @@ struct times {
     double first, each; /* milliseconds */
 };
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
+static double now_ms(void) { return 1e3 * clock_seconds(); }
 
 static void take_likeliest(void *user, int first, int n, const float *logits)
 {
@@ -38,22 +33,16 @@ static struct times run_round(struct round *r)
 {
     int n = r->plan->prompt_tokens, last = n - 1, only = 0;
     struct packed_piece prompt = { .rows = n };
-    double start = now();
+    double start = now_ms();
     packed_run(r->packed, r->prompt, &prompt, 1);
     packed_logits(r->packed, &last, 1, take_likeliest, r);
-    double first = now();
+    double first = now_ms();
     for (int i = 0; i < r->plan->generate_tokens; i++, n++) {
         struct packed_piece step = { .rows = 1, .position = n, .past = n, .own_at = n };
         packed_run(r->packed, &r->next, &step, 1);
         packed_logits(r->packed, &only, 1, take_likeliest, r);
     }
-    return (struct times){ first - start, (now() - first) / r->plan->generate_tokens };
-}
-
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+    return (struct times){ first - start, (now_ms() - first) / r->plan->generate_tokens };
 }
 
 /* Least, median and most of n values, which are sorted. */
@@ -63,8 +52,8 @@ struct spread {
 
 static struct spread spread_of(double *x, int n)
 {
-    qsort(x, (size_t)n, sizeof *x, ascending);
-    return (struct spread){ x[0], (x[(n - 1) / 2] + x[n / 2]) / 2, x[n - 1] };
+    double median = sample_median(x, n);
+    return (struct spread){ x[0], median, x[n - 1] };
 }
 
 static void put_times(struct eval_metrics *m, struct spread s, const char *const names[3])
