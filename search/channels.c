@@ -32,8 +32,7 @@ int64_t channels_count(const struct channels *c)
     return sum;
 }
 
-/* ---- life --------------------------------------------------------------------------------------
- */
+/* ---- life ---------------------------------------------------------------------------------- */
 
 void channels_init(struct channels *c, const struct shape *shape)
 {
@@ -88,8 +87,7 @@ void channels_set(struct channels *c, const double *in)
     }
 }
 
-/* ---- removal
- * -------------------------------------------------------------------------------------- */
+/* ---- removal ------------------------------------------------------------------------------- */
 
 /* A query head is a run of head_dim channels, a KV group a run of query heads. */
 static void remove_heads(struct channels *c, const struct layer_shape *layer,

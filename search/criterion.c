@@ -29,8 +29,7 @@ bool statistic_is_per_step(enum statistic k)
     return !(now & BIT(k));
 }
 
-/* ---- a statistic of the unit, as it is --------------------------------------------------------
- */
+/* ---- a statistic of the unit, as it is ----------------------------------------------------- */
 
 static void take_unit(const struct statistics *st, enum statistic k, double factor,
                       struct scores *out)
@@ -109,8 +108,7 @@ static void bypass(const struct statistics *st, const struct search *search, str
     take_unit(st, STAT_KEEP, 1, out);
 }
 
-/* ---- random
- * --------------------------------------------------------------------------------------- */
+/* ---- random -------------------------------------------------------------------------------- */
 
 /* A number of (seed, step, array, source index): the same after a resume, whatever moved. */
 static void random_array(const struct search *search, int a, const int *source, double *to, int n)
@@ -132,8 +130,7 @@ static void random_scores(const struct statistics *st, const struct search *sear
     random_array(search, 2 * out->n_layers, map->stem, out->stem, out->n_stem);
 }
 
-/* ---- input channels
- * -------------------------------------------------------------------------------- */
+/* ---- input channels ------------------------------------------------------------------------ */
 
 /* What is known of the channels that one kind of matrix reads. */
 struct inputs {
@@ -268,8 +265,7 @@ static void minitron(const struct statistics *st, const struct search *search, s
     fill_stem(st, minitron_value, all_norms(out, false), out);
 }
 
-/* ---- SAAP
- * ------------------------------------------------------------------------------------------ */
+/* ---- SAAP ---------------------------------------------------------------------------------- */
 
 /* Mean and variance over the steps of one unit. */
 struct spread {
@@ -313,8 +309,7 @@ static void saap(const struct statistics *st, const struct search *search, struc
     }
 }
 
-/* ---- the table
- * ---------------------------------------------------------------------------------------- */
+/* ---- the table ----------------------------------------------------------------------------- */
 
 static const struct criterion criteria[] = {
     { "random", 0, NORMALISE_NONE, false, false, random_scores },

@@ -159,8 +159,7 @@ void feasibility_check(const struct shape *s, const struct feasibility_rules *r,
     out->has_nearest = nearest_shape(s, r, &out->nearest);
 }
 
-/* ---- JSON --------------------------------------------------------------------------------------
- */
+/* ---- JSON ---------------------------------------------------------------------------------- */
 
 void feasibility_emit(const struct feasibility *f, struct emit *e)
 {

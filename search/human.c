@@ -43,8 +43,7 @@ static double solve(const struct shape *s, struct scale by, double target)
     return low;
 }
 
-/* ---- rounding -----------------------------------------------------------------------------------
- */
+/* ---- rounding ------------------------------------------------------------------------------ */
 
 static int rounded(double width, int multiple)
 {
@@ -108,8 +107,7 @@ static struct draft best_draft(const struct shape *base, int64_t target)
     return nearest_draft(base, factor, target);
 }
 
-/* ---- the shape
- * ------------------------------------------------------------------------------------- */
+/* ---- the shape ----------------------------------------------------------------------------- */
 
 static int64_t fewest_params(const struct shape *source)
 {

@@ -55,8 +55,7 @@ void keep_remove(struct keep *keep, const struct shape *before, const struct rem
     scores_remove(&keep->s, before, removal);
 }
 
-/* ---- the units of a type, all layers together --------------------------------------------------
- */
+/* ---- the units of a type, all layers together ---------------------------------------------- */
 
 typedef void visitor(double *s, const double *other, void *user);
 
@@ -119,8 +118,7 @@ void keep_start(struct keep *keep, const struct scores *importance)
     keep->started = true;
 }
 
-/* ---- masks -------------------------------------------------------------------------------------
- */
+/* ---- masks --------------------------------------------------------------------------------- */
 
 void keep_draw(const struct keep *keep, int64_t step, int k, struct scores *mask)
 {
@@ -138,8 +136,7 @@ void keep_draw(const struct keep *keep, int64_t step, int k, struct scores *mask
         }
 }
 
-/* ---- learning ----------------------------------------------------------------------------------
- */
+/* ---- learning ------------------------------------------------------------------------------ */
 
 static void follow(double *s, const double *step, void *user)
 {

@@ -167,8 +167,7 @@ static struct offer offer_of(const struct chooser *c, enum group_type type)
     return offer_per_layer(c, type);
 }
 
-/* ---- the removal ------------------------------------------------------------------------------
- */
+/* ---- the removal --------------------------------------------------------------------------- */
 
 static void positions(const struct chooser *c, enum group_type type, int l, int *position)
 {

@@ -67,8 +67,7 @@ void scores_release(struct scores *s)
     *s = (struct scores){ 0 };
 }
 
-/* ---- every array, in the order of a checkpoint ------------------------------------------------
- */
+/* ---- every array, in the order of a checkpoint --------------------------------------------- */
 
 int scores_arrays(const struct scores *s) { return 2 * s->n_layers + 1; }
 
@@ -114,8 +113,7 @@ void scores_set(struct scores *s, const double *in)
     }
 }
 
-/* ---- removal ------------------------------------------------------------------------------------
- */
+/* ---- removal ------------------------------------------------------------------------------- */
 
 static void remove_in_layer(struct scores *s, const struct removal *r, int l, const int *position)
 {

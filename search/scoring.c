@@ -169,8 +169,7 @@ void scoring_emit(const struct scoring *s, struct emit *e)
     emit_end(e);
 }
 
-/* ---- what a number is divided by
- * ----------------------------------------------------------------- */
+/* ---- what a number is divided by ----------------------------------------------------------- */
 
 struct entries {
     const double *sums;

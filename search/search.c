@@ -174,8 +174,7 @@ int64_t search_steps_planned(const struct search *s)
     return steps > s->step ? steps : s->step;
 }
 
-/* ---- decide ------------------------------------------------------------------------------------
- */
+/* ---- decide -------------------------------------------------------------------------------- */
 
 /* The one place where units leave the state. */
 static void take(struct search *s, const struct removal *r, const struct shape *after)
@@ -236,8 +235,7 @@ int search_crossed(const struct search *s, int *first)
     return n;
 }
 
-/* ---- replay -------------------------------------------------------------------------------------
- */
+/* ---- replay -------------------------------------------------------------------------------- */
 
 static enum status check_time(const struct search *s, const struct removal *r, struct error *err)
 {

@@ -96,8 +96,7 @@ enum status search_options_read(struct search_options *o, struct field *f)
     return field_end(f);
 }
 
-/* ---- write -------------------------------------------------------------------------------------
- */
+/* ---- write --------------------------------------------------------------------------------- */
 
 static void emit_stop(const struct search_stop *stop, struct emit *e)
 {

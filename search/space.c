@@ -166,8 +166,7 @@ void space_resolve(struct space *space, const struct shape *source)
         if (l < space->first_layer || l > last) space->frozen[l] = true;
 }
 
-/* ---- floors ------------------------------------------------------------------------------------
- */
+/* ---- floors -------------------------------------------------------------------------------- */
 
 static int eighth(int n) { return (n + 7) / 8; }
 
@@ -213,8 +212,7 @@ struct shape space_smallest(const struct space *space, const struct shape *sourc
     return shape;
 }
 
-/* ---- check
- * --------------------------------------------------------------------------------------- */
+/* ---- check --------------------------------------------------------------------------------- */
 
 static enum status check_layers_exist(const struct space *space, const struct shape *source,
                                       struct error *err)

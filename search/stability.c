@@ -53,8 +53,7 @@ double stability_rank_correlation(const double *a, const double *b, int n)
     return r;
 }
 
-/* ---- sets --------------------------------------------------------------------------------------
- */
+/* ---- sets ---------------------------------------------------------------------------------- */
 
 static int by_int(const void *a, const void *b)
 {

@@ -2,8 +2,7 @@
 
 #include "search/search.h"
 
-/* ---- every table --------------------------------------------------------------------------------
- */
+/* ---- every table --------------------------------------------------------------------------- */
 
 static bool exists(const struct scores *table) { return table->block != NULL; }
 
@@ -60,8 +59,7 @@ void statistics_fade(struct statistics *st, double keep)
     st->tokens *= keep;
 }
 
-/* ---- SAAP's moments: sums of a step, relative to the layer's mean, and their squares
- * ------------- */
+/* ---- SAAP's moments: sums of a step, relative to the layer's mean, and their squares ------- */
 
 static void add_moments(const double *x, int n, double *first, double *second)
 {

@@ -32,8 +32,7 @@ static int entries_wanted(const struct removal *r, const struct shape *before)
     return n;
 }
 
-/* ---- fits? ------------------------------------------------------------------------------------
- */
+/* ---- fits? --------------------------------------------------------------------------------- */
 
 /* Positions that entry i of layer l may have: from *low, *n of them. */
 static void range_of_entry(const struct removal *r, const struct shape *s, int l, int i, int *low,
@@ -102,8 +101,7 @@ void removal_shrink(const struct removal *r, struct shape *shape)
     }
 }
 
-/* ---- JSON --------------------------------------------------------------------------------------
- */
+/* ---- JSON ---------------------------------------------------------------------------------- */
 
 static void emit_ints(struct emit *e, const char *key, const int *values, int n)
 {

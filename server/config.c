@@ -142,8 +142,7 @@ static const struct setting *find(const char *name, size_t len)
     return NULL;
 }
 
-/* ---- the three sources ------------------------------------------------------------------------
- */
+/* ---- the three sources --------------------------------------------------------------------- */
 
 static enum status read_line(struct config *config, char *line, struct error *err)
 {
@@ -239,8 +238,7 @@ static const char *file_named(char **argv)
     return path;
 }
 
-/* ---- making sense of it -------------------------------------------------------------------------
- */
+/* ---- making sense of it -------------------------------------------------------------------- */
 
 static bool is_numeric(const char *address)
 {
@@ -358,8 +356,7 @@ enum status config_read(struct config *config, int argc, char **argv, bool *done
     return *done ? OK : complete(config, err);
 }
 
-/* ---- showing it
- * ----------------------------------------------------------------------------------- */
+/* ---- showing it ---------------------------------------------------------------------------- */
 
 void config_help(FILE *out)
 {

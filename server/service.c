@@ -73,8 +73,7 @@ static enum status open_data_dir(struct service *s, struct error *err)
     return make_dirs(s->jobs, err);
 }
 
-/* ---- the database ------------------------------------------------------------------------------
- */
+/* ---- the database -------------------------------------------------------------------------- */
 
 static enum status migrate_patiently(const char *conninfo, struct error *err)
 {
@@ -112,8 +111,7 @@ static enum status open_database(struct service *s, struct error *err)
     return OK;
 }
 
-/* ---- parts and HTTP
- * ------------------------------------------------------------------------------ */
+/* ---- parts and HTTP ------------------------------------------------------------------------ */
 
 static bool is_wanted(const struct service *s, const struct part *part)
 {
@@ -170,8 +168,7 @@ static enum status announce(struct service *s, struct error *err)
     return OK;
 }
 
-/* ---- closing: each step starts the next from its closed callback
- * --------------------------------- */
+/* ---- closing: each step starts the next from its closed callback --------------------------- */
 
 static void stop_loop_handles(struct service *s)
 {
@@ -242,8 +239,7 @@ static void on_signal(uv_signal_t *handle, int number)
     drain(s);
 }
 
-/* ---- the whole
- * -------------------------------------------------------------------------------------- */
+/* ---- the whole ----------------------------------------------------------------------------- */
 
 /* Until here a signal ended the program at once: nothing was begun that a start does not mend. */
 static void obey_signals(struct service *s)

@@ -64,8 +64,7 @@ void bypass_remove(struct bypass *b, const struct shape *before, const struct re
     keep_remove(&b->keep, before, removal);
 }
 
-/* ---- weights with zeros in them ----------------------------------------------------------------
- */
+/* ---- weights with zeros in them ------------------------------------------------------------ */
 
 typedef void visitor(struct bypass *b, const struct slot *slot, float *kept, const double *mask,
                      int n);

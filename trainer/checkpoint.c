@@ -130,8 +130,7 @@ enum status checkpoint_save(const struct checkpoint *cp, struct model *model, co
     return OK;
 }
 
-/* ---- reading ----------------------------------------------------------------------------------
- */
+/* ---- reading ------------------------------------------------------------------------------- */
 
 static enum status read_parts(struct checkpoint *out, const char *dir, struct error *err)
 {

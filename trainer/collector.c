@@ -56,8 +56,7 @@ static bool needs_inputs(const struct collector *c)
     return needs(c, STAT_X_SUM) || needs(c, STAT_X_SQ) || needs(c, STAT_X_ABS_SQ);
 }
 
-/* ---- activations, while the forward runs -------------------------------------------------------
- */
+/* ---- activations, while the forward runs --------------------------------------------------- */
 
 static double *numbers_at(struct collector *c, enum statistic k, enum model_place place, int i)
 {

@@ -123,8 +123,7 @@ static void emit_scores(const struct training *t, struct emit *e)
     }
 }
 
-/* ---- the event ----------------------------------------------------------------------------------
- */
+/* ---- the event ----------------------------------------------------------------------------- */
 
 static void tell(struct training *t, const struct depth *d)
 {

@@ -123,8 +123,7 @@ void obs_see(struct obs *obs, enum model_place place, int i, const float *x, int
     if ((int)place < PLACES && obs->place[place]) hessian_add(&obs->place[place][i], x, rows);
 }
 
-/* ---- every Hessian, in the order of a checkpoint ----------------------------------------------
- */
+/* ---- every Hessian, in the order of a checkpoint ------------------------------------------- */
 
 static struct hessian *nth(const struct obs *obs, int k)
 {
@@ -169,8 +168,7 @@ void obs_set(struct obs *obs, const double *in)
     }
 }
 
-/* ---- the statistic ----------------------------------------------------------------------------
- */
+/* ---- the statistic ------------------------------------------------------------------------- */
 
 static float *read_matrix(struct obs *obs, const struct slot *slot)
 {
@@ -205,8 +203,7 @@ enum status obs_losses(struct obs *obs, struct scores *out, struct error *err)
     return OK;
 }
 
-/* ---- the update -------------------------------------------------------------------------------
- */
+/* ---- the update ---------------------------------------------------------------------------- */
 
 static enum status update_at(struct obs *obs, int place, int i, const int *gone, int k,
                              struct error *err)
@@ -250,8 +247,7 @@ enum status obs_update(struct obs *obs, const struct removal *removal, struct er
     return err->status;
 }
 
-/* ---- moving along -------------------------------------------------------------------------------
- */
+/* ---- moving along -------------------------------------------------------------------------- */
 
 /* What input i of layer l was before the removal; returns how many stay. */
 static int inputs_kept(const struct removal *removal, const struct shape *before, int place, int l,

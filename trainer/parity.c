@@ -63,8 +63,7 @@ static enum status choose(struct parity *p, char *const *prompts, int n, struct 
                         : fail(err, E_INPUT, "prompts: none of them has a token of this model");
 }
 
-/* ---- logits -------------------------------------------------------------------------------------
- */
+/* ---- logits -------------------------------------------------------------------------------- */
 
 static int positions(const struct parity *p)
 {
@@ -127,8 +126,7 @@ void parity_close(struct parity *p)
     free(p);
 }
 
-/* ---- comparing
- * ------------------------------------------------------------------------------------ */
+/* ---- comparing ----------------------------------------------------------------------------- */
 
 static double log_sum(const float *x, int n)
 {

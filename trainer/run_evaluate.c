@@ -109,8 +109,7 @@ static void tell_done(struct evaluation *x)
     event_end(x->events);
 }
 
-/* ---- what is asked
- * ------------------------------------------------------------------------------- */
+/* ---- what is asked ------------------------------------------------------------------------- */
 
 static enum status read_task(struct evaluation *x, struct asked *a, struct error *err)
 {
@@ -188,8 +187,7 @@ static enum status open_journal(struct evaluation *x, struct error *err)
     return OK;
 }
 
-/* ---- answering ---------------------------------------------------------------------------------
- */
+/* ---- answering ----------------------------------------------------------------------------- */
 
 static enum status answer_batches(struct evaluation *x, int i, struct error *err)
 {
@@ -227,8 +225,7 @@ static enum status answer_task(struct evaluation *x, int i, struct error *err)
     return err->status;
 }
 
-/* ---- measuring ---------------------------------------------------------------------------------
- */
+/* ---- measuring ----------------------------------------------------------------------------- */
 
 /* Random weights are written down for it first. */
 static void ask_llama_bench(struct evaluation *x, const struct latency_plan *plan,
@@ -279,8 +276,7 @@ static enum status do_tasks(struct evaluation *x, struct error *err)
     return OK;
 }
 
-/* ---- the whole
- * ----------------------------------------------------------------------------------- */
+/* ---- the whole ----------------------------------------------------------------------------- */
 
 static enum status finish(struct evaluation *x, struct error *err)
 {

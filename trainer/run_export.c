@@ -25,8 +25,7 @@ struct export_run {
     struct emit e;
 };
 
-/* ---- what stands beside the model
- * ---------------------------------------------------------------- */
+/* ---- what stands beside the model ---------------------------------------------------------- */
 
 /* The job's, or the model's own (in its folder, or inside a GGUF file), if we can read that. */
 static enum status find_tokenizer(struct export_run *x, struct error *err)
@@ -67,8 +66,7 @@ static enum status open_parity(struct export_run *x, struct error *err)
     return err->status;
 }
 
-/* ---- the report of one target
- * ------------------------------------------------------------------------ */
+/* ---- the report of one target -------------------------------------------------------------- */
 
 static int is_file(const struct dirent *d) { return d->d_name[0] != '.'; }
 
@@ -156,8 +154,7 @@ static enum status report_target(struct export_run *x, const struct export_spec 
     return OK;
 }
 
-/* ---- running
- * ------------------------------------------------------------------------------------------ */
+/* ---- running ------------------------------------------------------------------------------- */
 
 static void tell_progress(struct export_run *x, int done)
 {

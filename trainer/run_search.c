@@ -96,8 +96,7 @@ static enum status decide(struct training *t, bool *removed, struct error *err)
     return err->status;
 }
 
-/* ---- the loop -----------------------------------------------------------------------------------
- */
+/* ---- the loop ------------------------------------------------------------------------------ */
 
 static enum status step(struct training *t, struct error *err)
 {

@@ -137,8 +137,7 @@ static enum status start_fresh(struct training *t, struct weights *weights, stru
     return OK;
 }
 
-/* ---- resuming ---------------------------------------------------------------------------------
- */
+/* ---- resuming ------------------------------------------------------------------------------ */
 
 static enum status apply_line(struct training *t, const char *line, size_t len, struct error *err)
 {

@@ -86,7 +86,8 @@ static int event_watch(struct context *ctx)
 
 static const struct opt job_opts[] = {
     { "state", 0, "STATE", "only those queued, running, succeeded, failed, cancelled..." },
-    { "kind", 0, "KIND", "only those of a kind: dataset, import, search, train, export,\n"
+    { "kind", 0, "KIND",
+      "only those of a kind: dataset, import, search, train, export,\n"
       "evaluate" },
     COMMAND_LIST_OPTS,
     { NULL, 0, NULL, NULL },

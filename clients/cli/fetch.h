@@ -11,7 +11,7 @@
  */
 struct fetched {
     int files, kept, unchecked; /* kept: were there; unchecked: no checksum is known */
-    int64_t bytes;   /* that came */
+    int64_t bytes;              /* that came */
 };
 
 enum status fetch_files(struct context *ctx, json_t *files, const char *folder,

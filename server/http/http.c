@@ -25,8 +25,7 @@ enum {
     REPLY_MS = 120000, /* a client may take this long for a reply, and 1 s per 16 KiB */
 };
 
-/* ---- driving libmicrohttpd --------------------------------------------------------------------
- */
+/* ---- driving libmicrohttpd ----------------------------------------------------------------- */
 
 static void on_timer(uv_timer_t *timer);
 
@@ -71,8 +70,7 @@ void http_wake(struct exchange *x)
     http_kick(x->http);
 }
 
-/* ---- connections --------------------------------------------------------------------------------
- */
+/* ---- connections --------------------------------------------------------------------------- */
 
 static struct conn *conn_of(struct MHD_Connection *mhd)
 {
@@ -126,8 +124,7 @@ static size_t leave_escaped(void *data, struct MHD_Connection *mhd, char *text)
     return strlen(text);
 }
 
-/* ---- requests
- * -------------------------------------------------------------------------------------- */
+/* ---- requests ------------------------------------------------------------------------------ */
 
 static enum MHD_Result queue(struct exchange *x)
 {
@@ -193,8 +190,7 @@ static void on_completed(void *data, struct MHD_Connection *mhd, void **context,
     if (x) exchange_ended(x, why == MHD_REQUEST_TERMINATED_COMPLETED_OK);
 }
 
-/* ---- deadlines
- * -------------------------------------------------------------------------------------- */
+/* ---- deadlines ----------------------------------------------------------------------------- */
 
 /* Never closes the descriptor: libmicrohttpd does, when it sees the end. */
 static void expire(struct conn *conn)
@@ -247,8 +243,7 @@ static void on_sweep(uv_timer_t *timer)
     give_memory_back(http);
 }
 
-/* ---- opening
- * ------------------------------------------------------------------------------------------ */
+/* ---- opening ------------------------------------------------------------------------------- */
 
 static void on_message(void *data, const char *fmt, va_list args)
     __attribute__((format(printf, 2, 0)));
@@ -334,8 +329,7 @@ struct http *http_open(uv_loop_t *loop, const struct http_options *options, stru
 
 int http_port(const struct http *http) { return http->port; }
 
-/* ---- draining and closing
- * ------------------------------------------------------------------------------ */
+/* ---- draining and closing ------------------------------------------------------------------ */
 
 /* libmicrohttpd has no "last connection gone" event: look. */
 static void on_drain(uv_timer_t *timer)

@@ -10,8 +10,7 @@
 
 enum { PAGE_MAX = 1 << 20 };
 
-/* ---- what we know ourselves -------------------------------------------------------------------
- */
+/* ---- what we know ourselves ---------------------------------------------------------------- */
 
 static void gauge(struct buf *out, const char *name, const char *help, double value)
 {
@@ -72,8 +71,7 @@ static void print_here(struct request *req, struct buf *out)
     print_pool(out, "slow", req->app->slow);
 }
 
-/* ---- what the database knows ------------------------------------------------------------------
- */
+/* ---- what the database knows --------------------------------------------------------------- */
 
 static const char count_jobs[] = "select kind, state, count(*), coalesce(sum(tokens), 0) from job "
                                  "group by kind, state order by 1, 2";

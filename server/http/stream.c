@@ -119,8 +119,7 @@ void stream_end(struct stream *s)
 
 void stream_drain(struct stream *s) { stream_end(s); }
 
-/* ---- from http.c -------------------------------------------------------------------------------
- */
+/* ---- from http.c --------------------------------------------------------------------------- */
 
 void stream_ended(struct exchange *x)
 {
@@ -141,8 +140,7 @@ void stream_beat(struct stream *s, uint64_t now)
         stream_push(s, ":\n\n", 3);
 }
 
-/* ---- server-sent events
- * -------------------------------------------------------------------------- */
+/* ---- server-sent events -------------------------------------------------------------------- */
 
 int64_t sse_last_id(struct request *req)
 {

@@ -142,8 +142,7 @@ static void attention(struct bench *b, struct attention_shape s)
     release(b);
 }
 
-/* ---- the six products of an FFN ---------------------------------------------------------------
- */
+/* ---- the six products of an FFN ------------------------------------------------------------ */
 
 struct ffn_case {
     struct view x, d_x, gate, up, act, y;
@@ -220,8 +219,7 @@ static void ffn(struct bench *b, const char *name, int N, int C, int F)
     }
 }
 
-/* ---- removals -----------------------------------------------------------------------------------
- */
+/* ---- removals ------------------------------------------------------------------------------ */
 
 static struct removal first_units(enum group_type type, int layers)
 {
@@ -234,7 +232,8 @@ static struct model *model_135m(struct bench *b, int batch, int time)
 {
     struct error err = { 0 };
     struct model *model;
-    struct model_options options = { .batch_size = batch, .sequence_length = time,
+    struct model_options options = { .batch_size = batch,
+                                     .sequence_length = time,
                                      .train = MODEL_TRAIN };
     struct shape shape;
     shape_init(&shape);
@@ -269,13 +268,12 @@ static void removal(struct bench *b, enum group_type type, int times)
     model_close(model);
 }
 
-/* ---- whole steps
- * ---------------------------------------------------------------------------------- */
+/* ---- whole steps --------------------------------------------------------------------------- */
 
 enum { PLAIN = 16 /* too few to be recorded, like those with removals */, CUTS = 72 };
 
-static double step_ms(struct model *model, struct saliency *sums,
-                      const struct model_batch *batch, int64_t step, const struct removal *r)
+static double step_ms(struct model *model, struct saliency *sums, const struct model_batch *batch,
+                      int64_t step, const struct removal *r)
 {
     static const struct optim_options options = { 0.9, 0.95, 1e-8, 0.1, 1.0 };
     struct error err = { 0 };

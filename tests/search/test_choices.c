@@ -55,8 +55,7 @@ static bool next(struct search *s, struct scores *t, struct removal *r)
     return search_decide(s, t, r);
 }
 
-/* ---- one index in all layers -------------------------------------------------------------------
- */
+/* ---- one index in all layers --------------------------------------------------------------- */
 
 static bool has(const int *map, int n, int index)
 {
@@ -124,8 +123,7 @@ static void test_shared_index(enum head_unit unit)
     search_close(&replayed);
 }
 
-/* ---- types that shrink alike -------------------------------------------------------------------
- */
+/* ---- types that shrink alike --------------------------------------------------------------- */
 
 static double gone(const struct search *s, enum group_type type, int l)
 {
@@ -169,8 +167,7 @@ static void test_share(enum scope scope)
     search_close(&before);
 }
 
-/* ---- measured milliseconds ---------------------------------------------------------------------
- */
+/* ---- measured milliseconds ----------------------------------------------------------------- */
 
 static void test_latency(void)
 {
@@ -197,8 +194,7 @@ static void test_latency(void)
     scores_release(&t);
 }
 
-/* ---- protected ends ----------------------------------------------------------------------------
- */
+/* ---- protected ends ------------------------------------------------------------------------ */
 
 static void test_range(void)
 {

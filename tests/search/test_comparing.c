@@ -52,8 +52,7 @@ static void test_catalog_by_size(void)
     CHECK_STR(err.text, "no shape of the catalog has 1000000000000 parameters or more");
 }
 
-/* ---- deep and thin ------------------------------------------------------------------------------
- */
+/* ---- deep and thin ------------------------------------------------------------------------- */
 
 static void test_deep_thin(void)
 {
@@ -84,8 +83,7 @@ static void test_deep_thin(void)
                         "of 32000");
 }
 
-/* ---- Pareto
- * ---------------------------------------------------------------------------------------- */
+/* ---- Pareto -------------------------------------------------------------------------------- */
 
 static bool dominated(const struct pareto_point *p, int n, int i)
 {
@@ -118,8 +116,7 @@ static void test_pareto(void)
     }
 }
 
-/* ---- stability
- * ------------------------------------------------------------------------------------- */
+/* ---- stability ----------------------------------------------------------------------------- */
 
 static double slow_rank(const double *x, int n, int i)
 {

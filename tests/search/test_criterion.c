@@ -1,8 +1,8 @@
 #include "search/cost.h"
 #include "search/search.h"
 #include "search/statistics.h"
-#include "tests/support/check.h"
-#include "tests/search/tiny_model.h"
+#include "tests/search/criterion_oracle.h"
+#include "tests/search/tiny_trainer.h"
 
 static struct shape uneven(void)
 {
@@ -18,311 +18,7 @@ static struct shape uneven(void)
     return s;
 }
 
-/* ---- a trainer that knows nothing but the definitions of criterion.h --------------------------
- */
-
-static void collect_matrix(struct statistics *st, const struct matrix *m, int step, double *sums)
-{
-    const struct shape *s = &st->shape;
-    for (int side = 0; side < 2; side++) { /* as rows, as columns */
-        int lines = side ? m->cols : m->rows, length = side ? m->rows : m->cols, j;
-        enum group_type type;
-        for (int i = 0; i < lines; i++) {
-            if (!unit_of_axis(s, st->unit_of_heads, side ? m->col : m->row, m->layer, i, &type, &j))
-                continue;
-            memset(sums, 0, STAT_UNITS * sizeof *sums);
-            double line = 0;
-            for (int k = 0; k < length; k++) {
-                int at = side ? k * m->cols + i : i * m->cols + k;
-                double w = m->w[at], g = m->g[step][at], mean = 0;
-                for (int t = 0; t < STEPS; t++) mean += w * m->g[t][at] / STEPS;
-                line += w * g;
-                sums[STAT_WG_ABS] += fabs(w * g);
-                sums[STAT_WG_MAX] = fmax(sums[STAT_WG_MAX], fabs(w * g));
-                sums[STAT_W2G2] += w * w * g * g;
-                sums[STAT_MIX_ABS] += fabs(w * g - w * w * g * g / 2);
-                sums[STAT_WG_MEAN_ABS] += step ? 0 : fabs(mean);
-                sums[STAT_W_ABS] += step ? 0 : fabs(w);
-                sums[STAT_W_SQ] += step ? 0 : w * w;
-            }
-            sums[STAT_WG_LINE] = fabs(line);
-            for (int k = 0; k < STAT_UNITS; k++) {
-                if (!st->unit[k].block) continue;
-                double *entry = table_entry(&st->unit[k], type, m->layer, j);
-                if (k != STAT_WG_MAX) *entry += sums[k];
-            }
-        }
-    }
-}
-
-/* The largest element of a unit in one step, by looking at all of them. */
-static double unit_max(const struct tiny *t, enum head_unit unit, enum group_type type, int l,
-                       int j, int step)
-{
-    double most = 0;
-    for (int i = 0; i < t->n; i++) {
-        const struct matrix *m = &t->m[i];
-        for (int at = 0; at < m->rows * m->cols; at++) {
-            enum group_type a = 0, b = 0;
-            int ja = -1, jb = -1;
-            bool in = unit_of_axis(&t->shape, unit, m->row, m->layer, at / m->cols, &a, &ja) &&
-                      a == type && ja == j && (type == GROUP_STEM || m->layer == l);
-            in |= unit_of_axis(&t->shape, unit, m->col, m->layer, at % m->cols, &b, &jb) &&
-                  b == type && jb == j && (type == GROUP_STEM || m->layer == l);
-            if (in) most = fmax(most, fabs(m->w[at] * m->g[step][at]));
-        }
-    }
-    return most;
-}
-
-static void collect_max(struct statistics *st, const struct tiny *t, int step)
-{
-    struct scores *s = &st->unit[STAT_WG_MAX];
-    if (!s->block) return;
-    for (int l = 0; l < s->n_layers; l++) {
-        for (int j = 0; j < s->n_heads[l]; j++)
-            s->heads[l][j] += unit_max(t, s->unit, GROUP_HEADS, l, j, step);
-        for (int j = 0; j < s->n_ffn[l]; j++)
-            s->ffn[l][j] += unit_max(t, s->unit, GROUP_FFN, l, j, step);
-    }
-    for (int j = 0; j < s->n_stem; j++) s->stem[j] += unit_max(t, s->unit, GROUP_STEM, 0, j, step);
-}
-
-static double *channel_entry(struct channels *c, int place, int l, int i)
-{
-    return place == 1 ? &c->attention[l][i] : place == 2 ? &c->ffn[l][i] : &c->stem[place - 3][i];
-}
-
-static void collect_inputs_at(struct statistics *st, int place, int l, int n, int step)
-{
-    for (int c = 0; c < n; c++)
-        for (int b = 0; b < SEQUENCES; b++) {
-            double mean = 0;
-            for (int i = 0; i < TIME; i++) {
-                double x = input_at(place, l, (step * SEQUENCES + b) * TIME + i, c);
-                mean += fabs(x) / TIME;
-                if (statistics_need(st, STAT_X_SUM))
-                    *channel_entry(&st->channel[STAT_X_SUM - STAT_UNITS], place, l, c) += x;
-                if (statistics_need(st, STAT_X_SQ))
-                    *channel_entry(&st->channel[STAT_X_SQ - STAT_UNITS], place, l, c) += x * x;
-            }
-            if (statistics_need(st, STAT_X_ABS_SQ))
-                *channel_entry(&st->channel[STAT_X_ABS_SQ - STAT_UNITS], place, l, c) +=
-                    mean * mean;
-        }
-}
-
-static void collect_columns(struct statistics *st, const struct matrix *m)
-{
-    if (!m->reads) return;
-    for (int at = 0; at < m->rows * m->cols; at++) {
-        int c = at % m->cols;
-        if (statistics_need(st, STAT_COL_ABS))
-            *channel_entry(&st->channel[STAT_COL_ABS - STAT_UNITS], m->reads, m->layer, c) +=
-                fabs(m->w[at]);
-        if (statistics_need(st, STAT_COL_SQ))
-            *channel_entry(&st->channel[STAT_COL_SQ - STAT_UNITS], m->reads, m->layer, c) +=
-                m->w[at] * m->w[at];
-    }
-}
-
-static void collect(struct statistics *st, const struct tiny *t)
-{
-    const struct shape *s = &t->shape;
-    double sums[STAT_UNITS];
-    for (int step = 0; step < STEPS; step++) {
-        for (int i = 0; i < t->n; i++) collect_matrix(st, &t->m[i], step, sums);
-        collect_max(st, t, step);
-        for (int l = 0; l < s->n_layers; l++) {
-            collect_inputs_at(st, 1, l, s->layer[l].q_heads * s->head_dim, step);
-            collect_inputs_at(st, 2, l, s->layer[l].ffn, step);
-        }
-        for (int k = 0; k <= 2 * s->n_layers; k++)
-            collect_inputs_at(st, 3 + k, 0, s->hidden_size, step);
-        st->steps++;
-        st->tokens += SEQUENCES * TIME;
-        statistics_step(st);
-    }
-    for (int i = 0; i < t->n; i++) collect_columns(st, &t->m[i]);
-}
-
-/* ---- the oracle: one unit at a time, from w, g and x ------------------------------------------
- */
-
-struct unit {
-    const struct tiny *t;
-    enum head_unit heads;
-    enum group_type type;
-    int l, j;
-};
-
-static bool holds_row(const struct unit *u, const struct matrix *m, bool column, int i)
-{
-    enum group_type type;
-    int j;
-    return unit_of_axis(&u->t->shape, u->heads, column ? m->col : m->row, m->layer, i, &type, &j) &&
-           type == u->type && j == u->j && (type == GROUP_STEM || m->layer == u->l);
-}
-
-typedef double element(double w, double g);
-
-static double wg_abs(double w, double g) { return fabs(w * g); }
-static double w2g2(double w, double g) { return w * w * g * g; }
-static double mix(double w, double g) { return fabs(w * g - 0.5 * w * w * g * g); }
-static double w_abs(double w, double g) { return (void)g, fabs(w); }
-static double w_sq(double w, double g) { return (void)g, w * w; }
-
-/* Sum over every element of the model that is in the unit, mean over steps. */
-static double over_elements(const struct unit *u, element *f)
-{
-    double sum = 0;
-    for (int i = 0; i < u->t->n; i++) {
-        const struct matrix *m = &u->t->m[i];
-        for (int at = 0; at < m->rows * m->cols; at++)
-            if (holds_row(u, m, false, at / m->cols) || holds_row(u, m, true, at % m->cols))
-                for (int s = 0; s < STEPS; s++) sum += f(m->w[at], m->g[s][at]) / STEPS;
-    }
-    return sum;
-}
-
-static double mean_then_abs(const struct unit *u)
-{
-    double sum = 0;
-    for (int i = 0; i < u->t->n; i++) {
-        const struct matrix *m = &u->t->m[i];
-        for (int at = 0; at < m->rows * m->cols; at++) {
-            double mean = 0;
-            for (int s = 0; s < STEPS; s++) mean += m->w[at] * m->g[s][at] / STEPS;
-            if (holds_row(u, m, false, at / m->cols) || holds_row(u, m, true, at % m->cols))
-                sum += fabs(mean);
-        }
-    }
-    return sum;
-}
-
-static double lines_in_step(const struct unit *u, int s)
-{
-    double sum = 0;
-    for (int i = 0; i < u->t->n; i++) {
-        const struct matrix *m = &u->t->m[i];
-        for (int r = 0; r < m->rows; r++) {
-            double line = 0;
-            for (int c = 0; c < m->cols; c++)
-                line += m->w[r * m->cols + c] * m->g[s][r * m->cols + c];
-            if (holds_row(u, m, false, r)) sum += fabs(line);
-        }
-        for (int c = 0; c < m->cols; c++) {
-            double line = 0;
-            for (int r = 0; r < m->rows; r++)
-                line += m->w[r * m->cols + c] * m->g[s][r * m->cols + c];
-            if (holds_row(u, m, true, c)) sum += fabs(line);
-        }
-    }
-    return sum;
-}
-
-static double vectorized(const struct unit *u)
-{
-    double sum = 0;
-    for (int s = 0; s < STEPS; s++) sum += lines_in_step(u, s) / STEPS;
-    return sum;
-}
-
-static double maximum(const struct unit *u)
-{
-    double sum = 0;
-    for (int s = 0; s < STEPS; s++) sum += unit_max(u->t, u->heads, u->type, u->l, u->j, s) / STEPS;
-    return sum;
-}
-
-/* A column that reads channel c of a place: sum of |W|^p over all matrices there. */
-static double column(const struct tiny *t, int place, int l, int c, int p, int *rows)
-{
-    double sum = 0;
-    *rows = 0;
-    for (int i = 0; i < t->n; i++) {
-        const struct matrix *m = &t->m[i];
-        if (m->reads != place || (place < 3 && m->layer != l)) continue;
-        *rows += m->rows;
-        for (int r = 0; r < m->rows; r++) sum += pow(fabs(m->w[r * m->cols + c]), p);
-    }
-    return sum;
-}
-
-static double wanda_channel(const struct tiny *t, int place, int l, int c)
-{
-    double norm = 0;
-    int rows;
-    for (int i = 0; i < TOKENS; i++) norm += pow(input_at(place, l, i, c), 2);
-    double sum = column(t, place, l, c, 1, &rows);
-    return sum / rows * sqrt(norm);
-}
-
-static double flap_channel(const struct tiny *t, int place, int l, int c)
-{
-    double mean = 0, variance = 0;
-    int rows;
-    for (int i = 0; i < TOKENS; i++) mean += input_at(place, l, i, c) / TOKENS;
-    for (int i = 0; i < TOKENS; i++) variance += pow(input_at(place, l, i, c) - mean, 2) / TOKENS;
-    double value = variance * column(t, place, l, c, 2, &rows);
-    return place == 1 ? value * value : value;
-}
-
-static double minitron_channel(const struct tiny *t, int place, int l, int c)
-{
-    double sum = 0;
-    (void)t;
-    for (int b = 0; b < STEPS * SEQUENCES; b++) {
-        double mean = 0;
-        for (int i = 0; i < TIME; i++) mean += fabs(input_at(place, l, b * TIME + i, c)) / TIME;
-        sum += mean * mean;
-    }
-    return sqrt(sum);
-}
-
-typedef double channel(const struct tiny *t, int place, int l, int c);
-
-/* Heads: sum over a head's channels (norm 2: root of the sum of squares), then mean (or root)
- * over the query heads of the unit. */
-static double over_channels(const struct unit *u, channel *f, bool root, int n_norms)
-{
-    const struct layer_shape *layer = &u->t->shape.layer[u->l];
-    int h = u->t->shape.head_dim, r = layer->q_heads / layer->kv_heads;
-    double sum = 0;
-    if (u->type == GROUP_FFN) return f(u->t, 2, u->l, u->j);
-    if (u->type == GROUP_STEM) {
-        for (int k = 0; k < n_norms; k++) sum += f(u->t, 3 + k, 0, u->j);
-        return sum;
-    }
-    int from = u->heads == HEAD_UNIT_QUERY ? u->j : u->j * r;
-    int n = u->heads == HEAD_UNIT_QUERY ? 1 : r;
-    for (int c = from * h; c < (from + n) * h; c++)
-        sum += root ? pow(f(u->t, 1, u->l, c), 2) : f(u->t, 1, u->l, c) / n;
-    return root ? sqrt(sum) : sum;
-}
-
-static double oracle_value(const struct unit *u, const struct scoring *s)
-{
-    int norms = 2 * u->t->shape.n_layers;
-    const char *name = s->name;
-    if (s->abs_after) return mean_then_abs(u);
-    if (s->reduce == REDUCE_MAX) return maximum(u);
-    if (!strcmp(name, "param_first")) return over_elements(u, wg_abs);
-    if (!strcmp(name, "vectorize")) return vectorized(u);
-    if (!strcmp(name, "param_second")) return over_elements(u, w2g2);
-    if (!strcmp(name, "param_mix")) return over_elements(u, mix);
-    if (!strcmp(name, "fisher")) return over_elements(u, w2g2) / 2;
-    if (!strcmp(name, "magnitude_l1")) return over_elements(u, w_abs);
-    if (!strcmp(name, "magnitude_l2")) return over_elements(u, w_sq);
-    if (!strcmp(name, "wanda_sp")) return over_channels(u, wanda_channel, false, norms + 1);
-    if (!strcmp(name, "minitron")) return over_channels(u, minitron_channel, true, norms);
-    CHECK_STR(name, "flap");
-    double value = over_channels(u, flap_channel, false, norms + 1);
-    return u->type == GROUP_HEADS ? value / u->t->shape.head_dim : value;
-}
-
-/* ---- the comparison ---------------------------------------------------------------------------
- */
+/* ---- the comparison ------------------------------------------------------------------------ */
 
 static struct search opened(const struct shape *shape, const struct scoring *scoring,
                             enum head_unit unit)
@@ -441,8 +137,7 @@ static void test_saap(const struct tiny *t)
     search_close(&search);
 }
 
-/* ---- what is divided by
- * -------------------------------------------------------------------------- */
+/* ---- what is divided by -------------------------------------------------------------------- */
 
 /* What the model saves without one unit of layer l, in the coin of the normaliser. */
 static double saved(const struct shape *s, enum normalise by, enum group_type type,
@@ -495,7 +190,8 @@ static void test_z_score(void)
     struct scale scale = scoring_scale(&scoring, &search, &table, GROUP_FFN, 1);
     CHECK_NEAR(scale.offset, 6, 1e-12);
     CHECK_NEAR(scale.divisor, sqrt(34.8), 1e-12);
-    scale = scoring_scale(&scoring, &search, &table, GROUP_STEM, 0); /* all alike: no division by 0 */
+    scale =
+        scoring_scale(&scoring, &search, &table, GROUP_STEM, 0); /* all alike: no division by 0 */
     CHECK(scale.divisor == 1, "%g", scale.divisor);
     scores_release(&table);
 }
@@ -513,8 +209,7 @@ static void test_embedding_out_of_the_stem(void)
     scores_release(&table);
 }
 
-/* ---- motion -------------------------------------------------------------------------------------
- */
+/* ---- motion -------------------------------------------------------------------------------- */
 
 /* Every table marks its channels by source; after removals the maps must agree. */
 static void test_tables_move_with_the_units(void)

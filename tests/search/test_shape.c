@@ -145,8 +145,7 @@ static void test_printing_and_reading_return_the_shape(void)
     }
 }
 
-/* ---- counting ----------------------------------------------------------------------------------
- */
+/* ---- counting ------------------------------------------------------------------------------ */
 
 /* Tensor by tensor. */
 static int64_t slow_params(const struct shape *s)
@@ -195,8 +194,7 @@ static void test_counts(void)
     CHECK_INT(cost.kv_bytes_per_token, 30 * 2 * 3 * 64 * 2);
 }
 
-/* ---- options
- * --------------------------------------------------------------------------------------- */
+/* ---- options ------------------------------------------------------------------------------- */
 
 static void options_say(const char *text, const char *want)
 {

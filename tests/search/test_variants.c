@@ -66,8 +66,7 @@ static void add_step(struct scores *t, const struct search *s, const struct shuf
     t->weight++;
 }
 
-/* ---- searches of every kind --------------------------------------------------------------------
- */
+/* ---- searches of every kind ---------------------------------------------------------------- */
 
 static struct shape a_source(struct rng *rng, bool uniform)
 {
@@ -147,8 +146,7 @@ static void run_steps(struct run *run, int64_t until)
     }
 }
 
-/* ---- the properties
- * ------------------------------------------------------------------------------ */
+/* ---- the properties ------------------------------------------------------------------------ */
 
 static int original(const struct shuffle *to, const struct removal *r, int l, int index)
 {

@@ -5,6 +5,7 @@
  * A model as nothing but its matrices, with random weights, gradients and inputs, and the
  * question "does this element belong to that unit?" answered one element at a time.
  */
+#include <math.h>
 #include "search/base/rng.h"
 #include "search/statistics.h"
 
@@ -108,6 +109,26 @@ static double input_at(int p, int layer, int token, int c)
 static double *table_entry(struct scores *s, enum group_type type, int l, int j)
 {
     return type == GROUP_STEM ? &s->stem[j] : type == GROUP_FFN ? &s->ffn[l][j] : &s->heads[l][j];
+}
+
+/* The largest element of a unit in one step, by looking at all of them. */
+static double unit_max(const struct tiny *t, enum head_unit unit, enum group_type type, int l,
+                       int j, int step)
+{
+    double most = 0;
+    for (int i = 0; i < t->n; i++) {
+        const struct matrix *m = &t->m[i];
+        for (int at = 0; at < m->rows * m->cols; at++) {
+            enum group_type a = 0, b = 0;
+            int ja = -1, jb = -1;
+            bool in = unit_of_axis(&t->shape, unit, m->row, m->layer, at / m->cols, &a, &ja) &&
+                      a == type && ja == j && (type == GROUP_STEM || m->layer == l);
+            in |= unit_of_axis(&t->shape, unit, m->col, m->layer, at % m->cols, &b, &jb) &&
+                  b == type && jb == j && (type == GROUP_STEM || m->layer == l);
+            if (in) most = fmax(most, fabs(m->w[at] * m->g[step][at]));
+        }
+    }
+    return most;
 }
 
 #endif

@@ -181,8 +181,7 @@ static void test_scanner(const char *regex)
     bpe_split_release(&split);
 }
 
-/* ---- merges against the obvious version --------------------------------------------------------
- */
+/* ---- merges against the obvious version ---------------------------------------------------- */
 
 static size_t apply_slowly(const struct bpe_merges *m, int32_t *ids, size_t n)
 {
@@ -222,8 +221,7 @@ static void test_merges(void)
     bpe_work_release(&work);
 }
 
-/* ---- refusals
- * ------------------------------------------------------------------------------------ */
+/* ---- refusals ------------------------------------------------------------------------------ */
 
 static void refused(const char *json, const char *words)
 {

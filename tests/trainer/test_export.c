@@ -92,8 +92,7 @@ static struct weights *exported(struct weights *w, enum export_format format, co
     return copy;
 }
 
-/* ---- the same numbers
- * ------------------------------------------------------------------------------- */
+/* ---- the same numbers ---------------------------------------------------------------------- */
 
 enum { MOST = 1 << 15 };
 
@@ -226,8 +225,7 @@ static void test_claims(void)
     test_claim(&f, "llama", false, "head size");
 }
 
-/* ---- refusals
- * ---------------------------------------------------------------------------------------- */
+/* ---- refusals ------------------------------------------------------------------------------ */
 
 static void test_refusals(struct weights *biased)
 {
@@ -249,8 +247,7 @@ static void test_refusals(struct weights *biased)
     CHECK(strstr(err.text, "layer 1 does not fit"), "%s", err.text);
 }
 
-/* ---- the job
- * ------------------------------------------------------------------------------------------- */
+/* ---- the job ------------------------------------------------------------------------------- */
 
 static json_t *run_job(const char *model, struct error *err)
 {

@@ -115,8 +115,7 @@ static void test_reads_what_it_wrote(void)
     weights_close(w);
 }
 
-/* ---- broken files ------------------------------------------------------------------------------
- */
+/* ---- broken files -------------------------------------------------------------------------- */
 
 static void refused(const char *bytes, size_t len, const char *words)
 {

@@ -71,8 +71,7 @@ static void test_refusals(void)
     CHECK(access(at("bad/result"), F_OK), "something was written");
 }
 
-/* ---- searches and what they leave --------------------------------------------------------------
- */
+/* ---- searches and what they leave ---------------------------------------------------------- */
 
 /* The folder's tensors add up to what the event says, and it opens as a model of that shape. */
 static void check_folder(const json_t *snapshot, const char *dir)
@@ -207,8 +206,7 @@ static void test_teacher(const char *snapshot)
          "teacher/path: cannot open /nowhere");
 }
 
-/* ---- interruptions
- * --------------------------------------------------------------------------------- */
+/* ---- interruptions ------------------------------------------------------------------------- */
 
 static void test_terminate(void)
 {
@@ -321,8 +319,7 @@ static void test_lock(void)
     close(fd);
 }
 
-/* ---- estimates
- * ------------------------------------------------------------------------------------------ */
+/* ---- estimates ----------------------------------------------------------------------------- */
 
 static void test_dry_run(void)
 {

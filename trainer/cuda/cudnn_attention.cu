@@ -38,8 +38,7 @@ struct cudnn_attention {
     int n, oldest;
 };
 
-/* ---- operands ---------------------------------------------------------------------------------
- */
+/* ---- operands ------------------------------------------------------------------------------ */
 
 /* A graph at work: its draft, its shape, and the operands that the caller will bind. */
 struct sketch {
@@ -102,8 +101,7 @@ static struct operand full_heads(struct sketch *k, cudnnDataType_t type)
     return draft_inner(&k->draft, type, dim, stride);
 }
 
-/* ---- steps that both directions share ----------------------------------------------------------
- */
+/* ---- steps that both directions share ------------------------------------------------------ */
 
 static struct operand chained(struct sketch *k, cudnnPointwiseMode_t mode, struct operand x,
                               const struct operand *b)
@@ -135,8 +133,7 @@ static struct operand scaled_scores(struct sketch *k, struct operand q, struct o
     return chained(k, CUDNN_POINTWISE_MUL, scores, &scale);
 }
 
-/* ---- forward ------------------------------------------------------------------------------------
- */
+/* ---- forward ------------------------------------------------------------------------------- */
 
 static void sketch_forward(struct sketch *k, const struct pitch *ld)
 {
@@ -159,8 +156,7 @@ static void sketch_forward(struct sketch *k, const struct pitch *ld)
     draft_matmul(d, share, v, out);
 }
 
-/* ---- backward -----------------------------------------------------------------------------------
- */
+/* ---- backward ------------------------------------------------------------------------------ */
 
 /* to (batch, kv_heads, T, D) = x^T y, added up over the query heads that share a KV head. */
 static void keys_gradient(struct sketch *k, struct operand x, struct operand y, struct operand to)
@@ -235,8 +231,7 @@ static void sketch_backward(struct sketch *k, const struct pitch *ld, bool exact
     queries_gradient(k, ds, rows, d_q, exact);
 }
 
-/* ---- plans
- * --------------------------------------------------------------------------------------- */
+/* ---- plans --------------------------------------------------------------------------------- */
 
 static struct kept_plan *plan_for(struct device *d, const struct plan_key *key)
 {

@@ -7,8 +7,7 @@
 
 enum { OLDEST = 90600 /* before, some sums had to be zeroed by the caller */, MOST_ENGINES = 16 };
 
-/* ---- the library ------------------------------------------------------------------------------
- */
+/* ---- the library --------------------------------------------------------------------------- */
 
 static bool load(struct cudnn_library *lib)
 {
@@ -65,8 +64,7 @@ void cudnn_library_close(struct cudnn_library *lib)
     free(lib);
 }
 
-/* ---- drafting ---------------------------------------------------------------------------------
- */
+/* ---- drafting ------------------------------------------------------------------------------ */
 
 void draft_begin(struct plan_draft *draft, struct cudnn_library *lib)
 {
@@ -228,8 +226,7 @@ void draft_reshape(struct plan_draft *draft, struct operand x, struct operand y)
     finalize_operation(draft, op);
 }
 
-/* ---- planning ---------------------------------------------------------------------------------
- */
+/* ---- planning ------------------------------------------------------------------------------ */
 
 static cudnnBackendDescriptor_t whole_graph(struct plan_draft *draft)
 {
@@ -319,8 +316,7 @@ void cudnn_plan_release(struct cudnn_library *lib, struct cudnn_plan *plan)
     while (plan->n_made) lib->drop(plan->made[--plan->n_made]);
 }
 
-/* ---- running ----------------------------------------------------------------------------------
- */
+/* ---- running ------------------------------------------------------------------------------- */
 
 void cudnn_plan_run(struct cudnn_library *lib, const struct cudnn_plan *plan, const int64_t *uid,
                     void *const *pointer, int n, void *workspace)

@@ -18,8 +18,7 @@ template <int D> struct backward_shape {
                          NT = SPAN / 8;
 };
 
-/* ---- dK and dV: warps own keys, everything is transposed ----------------------------------------
- */
+/* ---- dK and dV: warps own keys, everything is transposed ----------------------------------- */
 
 template <int D> struct key_tiles {
     static constexpr int ROWS = backward_shape<D>::ROWS;
@@ -132,8 +131,7 @@ __global__ void __launch_bounds__(FLASH_THREADS)
     }
 }
 
-/* ---- dQ: warps own queries
- * --------------------------------------------------------------------------- */
+/* ---- dQ: warps own queries ----------------------------------------------------------------- */
 
 template <int D> struct query_tiles {
     static constexpr int ROWS = backward_shape<D>::ROWS;
@@ -215,8 +213,7 @@ __global__ void __launch_bounds__(FLASH_THREADS)
                       time);
 }
 
-/* ---- launching
- * --------------------------------------------------------------------------------------- */
+/* ---- launching ----------------------------------------------------------------------------- */
 
 static struct heads heads_of(struct view v) { return { acts_at<bf16>(v), v.ld }; }
 

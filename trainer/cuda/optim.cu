@@ -36,8 +36,7 @@ struct optim_tables {
                              tensor * 2, plus 1 when by its columns */
 };
 
-/* ---- tables -----------------------------------------------------------------------------------
- */
+/* ---- tables -------------------------------------------------------------------------------- */
 
 static void members_clear(struct optim_tables *t)
 {
@@ -172,8 +171,7 @@ __device__ static int tensor_of(const struct tensor *t, int n, int tile)
     return low;
 }
 
-/* ---- the norm -----------------------------------------------------------------------------------
- */
+/* ---- the norm ------------------------------------------------------------------------------ */
 
 __global__ void __launch_bounds__(256)
     squares_kernel(double *out, const float *grads, const struct tensor *tensors, int n,
@@ -257,8 +255,7 @@ static void sum(struct backend *be, struct block *sums, int at, struct view x, b
     LAUNCHED();
 }
 
-/* ---- AdamW
- * ------------------------------------------------------------------------------------------ */
+/* ---- AdamW --------------------------------------------------------------------------------- */
 
 struct step {
     float lr, beta1, beta2, epsilon, keep /* 1 - lr * weight_decay */, scale, correct1, correct2;

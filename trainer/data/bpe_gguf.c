@@ -17,8 +17,7 @@ struct reading {
     struct error *err;
 };
 
-/* ---- tokens
- * -------------------------------------------------------------------------------------- */
+/* ---- tokens -------------------------------------------------------------------------------- */
 
 static const struct gguf_key *array_of(struct reading *r, const char *name, enum gguf_type type,
                                        size_t n)
@@ -63,8 +62,7 @@ static enum status add_tokens(struct reading *r)
     return OK;
 }
 
-/* ---- rules
- * ------------------------------------------------------------------------------------------ */
+/* ---- rules --------------------------------------------------------------------------------- */
 
 static enum status add_merges(struct reading *r)
 {
@@ -102,8 +100,7 @@ static enum status add_scores(struct reading *r)
     return OK;
 }
 
-/* ---- the two models
- * --------------------------------------------------------------------------------------- */
+/* ---- the two models ------------------------------------------------------------------------ */
 
 static enum status read_gpt2(struct reading *r)
 {

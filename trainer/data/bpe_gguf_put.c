@@ -56,8 +56,7 @@ static void put_tokens(struct gguf_out *out, const struct bpe *bpe, int vocab_si
     free(type);
 }
 
-/* ---- rules
- * ---------------------------------------------------------------------------------------- */
+/* ---- rules --------------------------------------------------------------------------------- */
 
 static int by_rank(const void *a, const void *b)
 {
@@ -105,8 +104,7 @@ static void put_scores(struct gguf_out *out, const struct bpe *bpe, int vocab_si
     free(score);
 }
 
-/* ---- the whole
- * ---------------------------------------------------------------------------------------- */
+/* ---- the whole ----------------------------------------------------------------------------- */
 
 static void put_ids(struct gguf_out *out, const struct bpe *bpe, int eod)
 {

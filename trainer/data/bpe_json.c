@@ -225,8 +225,7 @@ static void read_pre_tokenizer(struct field *f, struct bpe *bpe, bool *byte_leve
     }
 }
 
-/* ---- added tokens -----------------------------------------------------------------------------
- */
+/* ---- added tokens -------------------------------------------------------------------------- */
 
 static enum status add_token(struct bpe *bpe, struct bpe_added_token *token, struct error *err)
 {
@@ -274,8 +273,7 @@ static void read_added(struct field *root, struct bpe *bpe)
         read_added_token(&item, bpe);
 }
 
-/* ---- what stands around a text ------------------------------------------------------------------
- */
+/* ---- what stands around a text ------------------------------------------------------------- */
 
 /* The id of {"SpecialToken": {"id": "<s>"}}, or -1. */
 static int special_id(const struct bpe *bpe, json_t *piece)
@@ -312,8 +310,7 @@ static bool strips_space(json_t *decoder, int depth)
     return false;
 }
 
-/* ---- the file
- * --------------------------------------------------------------------------------------- */
+/* ---- the file ------------------------------------------------------------------------------ */
 
 static enum status read_root(struct bpe *bpe, json_t *json, struct error *err)
 {

@@ -26,8 +26,7 @@ void bpe_pairs_release(struct bpe_pairs *p)
     *p = (struct bpe_pairs){ 0 };
 }
 
-/* ---- counts ------------------------------------------------------------------------------------
- */
+/* ---- counts -------------------------------------------------------------------------------- */
 
 static uint32_t *slot_of(struct bpe_pairs *p, int32_t left, int32_t right)
 {
@@ -82,8 +81,7 @@ uint32_t bpe_pairs_count(struct bpe_pairs *p, int32_t left, int32_t right, int64
     return (uint32_t)(pair - p->pair);
 }
 
-/* ---- candidates
- * ------------------------------------------------------------------------------------ */
+/* ---- candidates ---------------------------------------------------------------------------- */
 
 static bool better(const struct bpe_pairs *p, struct bpe_candidate a, struct bpe_candidate b)
 {

@@ -13,8 +13,7 @@
 enum piece_type { NORMAL = 1, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE };
 enum wire { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
 
-/* ---- protocol buffers -------------------------------------------------------------------------
- */
+/* ---- protocol buffers ---------------------------------------------------------------------- */
 
 struct message {
     const unsigned char *at, *end;
@@ -77,8 +76,7 @@ static bool next(struct message *m, struct proto_field *f, struct error *err)
     return ok;
 }
 
-/* ---- pieces
- * ------------------------------------------------------------------------------------------ */
+/* ---- pieces -------------------------------------------------------------------------------- */
 
 struct reading {
     struct bpe *bpe;
@@ -147,8 +145,7 @@ static enum status read_piece(struct reading *r, struct message m)
     return OK;
 }
 
-/* ---- settings
- * ------------------------------------------------------------------------------------------- */
+/* ---- settings ------------------------------------------------------------------------------ */
 
 static void read_trainer(struct reading *r, struct message m)
 {
@@ -225,8 +222,7 @@ enum status bpe_sentencepiece_parse(struct bpe *bpe, const void *bytes, size_t l
     return err->status;
 }
 
-/* ---- as a tokenizer
- * ----------------------------------------------------------------------------------------- */
+/* ---- as a tokenizer ------------------------------------------------------------------------ */
 
 static enum status as_tokenizer(struct tokenizer **out, const struct file_map *map,
                                 struct error *err)

@@ -24,8 +24,7 @@ struct bpe_trainer {
     struct ids touched; /* pairs that a join made more frequent */
 };
 
-/* ---- counting words ---------------------------------------------------------------------------
- */
+/* ---- counting words ------------------------------------------------------------------------ */
 
 static enum status check(const struct bpe_train_options *o, struct error *err)
 {
@@ -96,8 +95,7 @@ enum status bpe_trainer_add(struct bpe_trainer *t, const char *text, size_t len,
     return OK;
 }
 
-/* ---- the first tokens ---------------------------------------------------------------------------
- */
+/* ---- the first tokens ---------------------------------------------------------------------- */
 
 static enum status add_end(struct bpe_trainer *t, struct error *err)
 {
@@ -126,8 +124,7 @@ static enum status add_bytes(struct bpe_trainer *t, struct error *err)
     return err->status;
 }
 
-/* ---- joining
- * -------------------------------------------------------------------------------------- */
+/* ---- joining ------------------------------------------------------------------------------- */
 
 /* Pairs with `fresh` in them are listed as touched once per `stamp`. */
 static void count_word(struct bpe_trainer *t, uint32_t w, int64_t sign, int32_t fresh,

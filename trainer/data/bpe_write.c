@@ -52,8 +52,7 @@ static void put_added(struct emit *e, const struct bpe *bpe)
     emit_end(e);
 }
 
-/* ---- normalizer --------------------------------------------------------------------------------
- */
+/* ---- normalizer ---------------------------------------------------------------------------- */
 
 static void put_norm_step(struct emit *e, const struct bpe_norm_step *step)
 {
@@ -83,8 +82,7 @@ static void put_norm(struct emit *e, const struct bpe_norm *norm)
     }
 }
 
-/* ---- pre-tokenizer
- * -------------------------------------------------------------------------------- */
+/* ---- pre-tokenizer ------------------------------------------------------------------------- */
 
 static void put_byte_level(struct emit *e, bool prefix, bool regex)
 {
@@ -110,7 +108,8 @@ static void put_step(struct emit *e, const struct bpe_step *step)
     emit_end(e);
 }
 
-/* Of bytes the last steps are ByteLevel's own: perhaps a space in front, perhaps GPT-2's expression. */
+/* Of bytes the last steps are ByteLevel's own: perhaps a space in front, perhaps GPT-2's
+ * expression. */
 static void put_split(struct emit *e, const struct bpe *bpe)
 {
     emit_key(e, "pre_tokenizer");
@@ -121,8 +120,8 @@ static void put_split(struct emit *e, const struct bpe *bpe)
         emit_null(e);
         return;
     }
-    bool regex =
-        !runes && n && step[n - 1].kind == BPE_STEP_REGEX && !strcmp(step[n - 1].regex, bpe_regex_gpt2);
+    bool regex = !runes && n && step[n - 1].kind == BPE_STEP_REGEX &&
+                 !strcmp(step[n - 1].regex, bpe_regex_gpt2);
     n -= regex;
     bool prefix = !runes && n && step[n - 1].kind == BPE_STEP_PREFIX;
     n -= prefix;
@@ -135,8 +134,7 @@ static void put_split(struct emit *e, const struct bpe *bpe)
     emit_end(e);
 }
 
-/* ---- what stands around a text, and decoding
- * ---------------------------------------------------------- */
+/* ---- what stands around a text, and decoding ----------------------------------------------- */
 
 static void put_piece(struct emit *e, const char *kind, const char *id, size_t len)
 {
@@ -242,8 +240,7 @@ static void put_decoder(struct emit *e, const struct bpe *bpe)
     emit_end(e);
 }
 
-/* ---- the model
- * ------------------------------------------------------------------------------------------- */
+/* ---- the model ----------------------------------------------------------------------------- */
 
 static int by_rank(const void *a, const void *b)
 {

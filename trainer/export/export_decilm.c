@@ -8,8 +8,7 @@
 #include "trainer/formats/file.h"
 #include "search/hf_config.h"
 
-/* ---- config.json
- * ---------------------------------------------------------------------------------- */
+/* ---- config.json --------------------------------------------------------------------------- */
 
 /* ceil256(int(2 ffn_mult hidden / 3)) is ffn: aim at the middle of the bucket. */
 static double multiplier(int ffn, int hidden)

@@ -23,8 +23,7 @@ static const char *arch_of(const struct shape *shape)
     return shape->qkv_bias && !shape->output_bias ? "qwen2" : "llama"; /* llama takes any bias */
 }
 
-/* ---- keys
- * ------------------------------------------------------------------------------------------ */
+/* ---- keys ---------------------------------------------------------------------------------- */
 
 static const char *key_of(const struct shape *shape, const char *what)
 {
@@ -86,8 +85,7 @@ static enum status put_keys(struct writing *wr, struct error *err)
     return OK;
 }
 
-/* ---- tensors
- * ------------------------------------------------------------------------------------------- */
+/* ---- tensors ------------------------------------------------------------------------------- */
 
 /* Vectors stay as they are; rows that are no multiple of the block become F16. The head keeps 8
  * bits where the rest has 4: it is what is compared with everything. */

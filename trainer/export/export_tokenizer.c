@@ -80,8 +80,7 @@ enum status export_generation(struct export_ends ends, const char *dir, struct e
     return err->status;
 }
 
-/* ---- the card -----------------------------------------------------------------------------------
- */
+/* ---- the card ------------------------------------------------------------------------------ */
 
 static void put_row(struct buf *text, const char *what, const char *value)
 {

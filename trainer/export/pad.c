@@ -77,8 +77,7 @@ static int place(const struct shape *inner, const struct shape *outer, const str
     return (head / group * wider + head % group) * inner->head_dim + i % inner->head_dim;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------
- */
+/* ---- reading ------------------------------------------------------------------------------- */
 
 static void spread(const struct weights *w, const struct pad *pad, const struct axes *axes,
                    float *out)

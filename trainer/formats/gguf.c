@@ -23,8 +23,7 @@ struct cursor {
 
 static const int width[GGUF_TYPES] = { 1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8 };
 
-/* ---- the cursor ---------------------------------------------------------------------------------
- */
+/* ---- the cursor ---------------------------------------------------------------------------- */
 
 static const unsigned char *take(struct cursor *c, uint64_t n)
 {
@@ -63,8 +62,7 @@ static struct gguf_text take_string(struct cursor *c, uint64_t max)
     return (struct gguf_text){ bytes, bytes ? (size_t)len : 0 };
 }
 
-/* ---- keys
- * ------------------------------------------------------------------------------------------- */
+/* ---- keys ---------------------------------------------------------------------------------- */
 
 static enum status read_elements(struct gguf_key *key, struct cursor *c)
 {
@@ -105,8 +103,7 @@ static enum status read_key(struct gguf_key *key, int i, struct cursor *c)
     return OK;
 }
 
-/* ---- tensors
- * ------------------------------------------------------------------------------------------ */
+/* ---- tensors ------------------------------------------------------------------------------- */
 
 /* Elements of the tensor, or -1 when a dimension or the product is out of bounds. */
 static int64_t count(const struct gguf_tensor *t)
@@ -181,8 +178,7 @@ static enum status place_tensors(struct gguf *g, const unsigned char *start, str
     return OK;
 }
 
-/* ---- order, duplicates, overlaps
- * --------------------------------------------------------------------------- */
+/* ---- order, duplicates, overlaps ----------------------------------------------------------- */
 
 static int compare_texts(const struct gguf_text *a, const struct gguf_text *b)
 {

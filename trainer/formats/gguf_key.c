@@ -60,8 +60,7 @@ struct gguf_text gguf_next_string(const unsigned char **at)
     return (struct gguf_text){ bytes, (size_t)len };
 }
 
-/* ---- finding ------------------------------------------------------------------------------------
- */
+/* ---- finding ------------------------------------------------------------------------------- */
 
 static int compare(const struct gguf_text *a, const char *name)
 {
@@ -101,8 +100,7 @@ const struct gguf_tensor *gguf_tensor(const struct gguf *g, const char *name)
                : NULL;
 }
 
-/* ---- members
- * ---------------------------------------------------------------------------------------- */
+/* ---- members ------------------------------------------------------------------------------- */
 
 static const struct gguf_key *scalar(const struct gguf *g, const char *name, bool whole,
                                      struct error *err)

@@ -71,8 +71,7 @@ static enum status refuse_others(struct reading *r)
     return r->err->status;
 }
 
-/* ---- widths, one for all or one per layer -------------------------------------------------------
- */
+/* ---- widths, one for all or one per layer -------------------------------------------------- */
 
 static enum status width_at(struct reading *r, const char *what, const struct shape *shape,
                             int layer, int max, int *out)
@@ -136,8 +135,7 @@ static enum status read_vocab(struct reading *r, struct shape *shape)
     return OK;
 }
 
-/* ---- llama3's rope scaling
- * -------------------------------------------------------------------------- */
+/* ---- llama3's rope scaling ----------------------------------------------------------------- */
 
 double rope_divisor(const struct rope_scaling *s, double theta, int head_dim, int i)
 {
@@ -182,8 +180,7 @@ static enum status read_scaling(struct reading *r, struct shape *shape)
                                        "llama3's with factors 1 and 4 on 8192 positions");
 }
 
-/* ---- the whole
- * ----------------------------------------------------------------------------------------- */
+/* ---- the whole ----------------------------------------------------------------------------- */
 
 enum status gguf_shape(const struct gguf *g, struct shape *shape, int *max_position,
                        struct error *err)

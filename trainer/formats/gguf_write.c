@@ -83,8 +83,7 @@ void gguf_put_item(struct gguf_out *out, const char *text, size_t len)
     put_text(&out->keys, text, len);
 }
 
-/* ---- tensors -----------------------------------------------------------------------------------
- */
+/* ---- tensors ------------------------------------------------------------------------------- */
 
 static uint64_t aligned(uint64_t n) { return (n + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
 
@@ -106,8 +105,7 @@ void gguf_put_tensor(struct gguf_out *out, const char *name, const struct quant_
     out->offset = aligned(out->offset + n);
 }
 
-/* ---- the file
- * ------------------------------------------------------------------------------------- */
+/* ---- the file ------------------------------------------------------------------------------ */
 
 static void pad_to(struct gguf_out *out, uint64_t from, uint64_t to)
 {

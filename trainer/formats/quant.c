@@ -22,8 +22,7 @@ static void encode_f16(const float *x, unsigned char *p) { put_u16(p, float_to_h
 static void decode_bf16(const unsigned char *p, float *out) { *out = bfloat_to_float(u16_at(p)); }
 static void encode_bf16(const float *x, unsigned char *p) { put_u16(p, float_to_bfloat(*x)); }
 
-/* ---- blocks of 32 -------------------------------------------------------------------------------
- */
+/* ---- blocks of 32 -------------------------------------------------------------------------- */
 
 static void decode_q8_0(const unsigned char *p, float *out)
 {
@@ -101,8 +100,7 @@ static void encode_q4_1(const float *x, unsigned char *p)
                                    nibble((x[j + 16] - low) * inverse + 0.5f) << 4);
 }
 
-/* ---- blocks of 256
- * -------------------------------------------------------------------------------- */
+/* ---- blocks of 256 ------------------------------------------------------------------------- */
 
 /* Scale and minimum j of 8, 6 bits each in 12 bytes. */
 static void six_bits(const unsigned char *p, int j, int *scale, int *minimum)
@@ -153,8 +151,7 @@ static void decode_q6_k(const unsigned char *p, float *out)
     }
 }
 
-/* ---- the table
- * ---------------------------------------------------------------------------------------- */
+/* ---- the table ----------------------------------------------------------------------------- */
 
 static const struct quant_type types[] = {
     { GGML_F32, "F32", 1, 4, decode_f32, encode_f32 },
