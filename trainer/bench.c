@@ -200,7 +200,27 @@ static const char usage[] =
     "                         [--threads N] [--steps N] [--saliency] [--recompute]\n"
     "                         [--precision float32|bf16|bf16x3] [--removals N] [--profile]\n";
 
-static bool read_options(struct bench *b, int argc, char **argv)
+static const char help[] =
+    "\n"
+    "Times training steps on random tokens and prints one JSON object: tokens per second and\n"
+    "milliseconds of a step (medians), beside them the floor: its matrix products alone.\n"
+    "\n"
+    "  --model DIR       a Hugging Face folder\n"
+    "  --shape FILE      or a lathe.shape/1, with random weights\n"
+    "  --batch B --seq T sequences of a step, tokens of each\n"
+    "  --backend B       cpu (the default), cpu-blas, ref, cuda, cuda-f32 or cuda-exact\n"
+    "  --precision P     on the cpu: float32 (the default), bf16 or bf16x3\n"
+    "  --threads N       2; as many as there are cores to use\n"
+    "  --steps N         7\n"
+    "  --saliency        every other step takes saliency; says what share of a step that is\n"
+    "  --recompute       layers are computed again in the backward pass, to hold less memory\n"
+    "  --removals N      what taking out a unit of each type costs, N times\n"
+    "  --profile         where the time of as many further steps goes, by operation and size\n"
+    "\n"
+    "  lathe-train bench --shape shape.json --batch 8 --seq 256 --saliency\n";
+
+/* False where they make no sense; *asked: only for help. */
+static bool read_options(struct bench *b, int argc, char **argv, bool *asked)
 {
     static const struct option options[] = { { "model", required_argument, NULL, 'm' },
                                              { "shape", required_argument, NULL, 's' },
@@ -214,6 +234,7 @@ static bool read_options(struct bench *b, int argc, char **argv)
                                              { "recompute", no_argument, NULL, 'r' },
                                              { "removals", required_argument, NULL, 'R' },
                                              { "profile", no_argument, NULL, 'P' },
+                                             { "help", no_argument, NULL, 'h' },
                                              { 0 } };
     optind = 0;
     const char *precision = NULL;
@@ -230,6 +251,7 @@ static bool read_options(struct bench *b, int argc, char **argv)
         case 'p': precision = optarg; break;
         case 'P': b->profile = true; break;
         case 'R': b->removals = atoi(optarg); break;
+        case 'h': return *asked = true;
         default: return false;
         }
     bool cpu = precision && !strcmp(b->backend, "cpu");
@@ -249,7 +271,9 @@ int bench_main(int argc, char **argv)
     struct error err = { 0 };
     struct buf out;
     struct emit emit;
-    if (!read_options(&b, argc, argv)) return fputs(usage, stderr), 2;
+    bool asked = false;
+    if (!read_options(&b, argc, argv, &asked)) return fputs(usage, stderr), 2;
+    if (asked) return printf("%s%s", usage, help) < 0;
     buf_init(&out, 1 << 20);
     emit_init(&emit, &out);
     if (!open_all(&b, &err)) {

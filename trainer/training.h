@@ -48,7 +48,8 @@ struct training {
     double loss, validation_loss; /* last ones; NAN: none yet */
     double grad_norm, last_lr;
     const char *phase; /* of the last step: "source", "warmup", "prune" or "train" */
-    int64_t tokens_since, told_ns, since_ns; /* for tokens per second */
+    int64_t told_ns, since_ns, tokens_since; /* of the last step event; tokens after it */
+    double pace_seconds, pace_tokens;        /* fading sums: tokens per second is their ratio */
     int32_t *ids, *targets;                  /* one batch */
 };
 

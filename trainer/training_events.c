@@ -5,6 +5,8 @@
 
 enum { TELL_EVERY_NS = 200 * 1000 * 1000 };
 
+static const double pace_fades = 5; /* seconds until a past second counts 1/e */
+
 void training_tell_start(struct training *t)
 {
     size_t beside = t->teacher ? t->teacher->bytes.total : 0;
@@ -27,23 +29,32 @@ void training_tell_start(struct training *t)
     t->since_ns = clock_ns();
 }
 
+/* Tokens per second, of the last seconds together, so that what is left to do is not estimated anew
+ * by every step. Steps that take longer than those seconds count alone. */
+static double pace(struct training *t, int64_t now)
+{
+    double seconds = 1e-9 * (double)(now - t->since_ns), left = exp(-seconds / pace_fades);
+    t->pace_seconds = t->pace_seconds * left + seconds;
+    t->pace_tokens = t->pace_tokens * left + (double)t->tokens_since;
+    t->told_ns = t->since_ns = now;
+    t->tokens_since = 0;
+    return t->pace_seconds > 0 ? t->pace_tokens / t->pace_seconds : NAN;
+}
+
 void training_tell_step(struct training *t, bool force)
 {
     int64_t now = clock_ns();
     if (!force && now - t->told_ns < TELL_EVERY_NS) return;
-    double seconds = (double)(now - t->since_ns) * 1e-9;
     struct emit *e = event_begin(t->events, "step");
     emit_kv_int(e, "step", t->step);
     emit_kv_int(e, "tokens", training_tokens(t));
     emit_kv_double(e, "loss", t->loss);
     emit_kv_double(e, "lr", t->last_lr);
     emit_kv_double(e, "grad_norm", t->grad_norm);
-    emit_kv_double(e, "tokens_per_second", seconds > 0 ? (double)t->tokens_since / seconds : NAN);
+    emit_kv_double(e, "tokens_per_second", pace(t, now));
     emit_kv_string(e, "phase", t->phase);
     emit_kv_int(e, "params", shape_params(model_shape(t->model)));
     event_end(t->events);
-    t->told_ns = t->since_ns = now;
-    t->tokens_since = 0;
 }
 
 void training_tell_done(struct training *t, const char *path)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "search/base/clock.h"
 #include "trainer/checkpoint.h"
 #include "trainer/model_folder.h"
 #include "trainer/ranks.h"
@@ -197,12 +198,14 @@ static bool due(int64_t every, int64_t step) { return every > 0 && step % every 
 
 enum status training_between(struct training *t, struct error *err)
 {
+    int64_t start = clock_ns();
     if (due(t->job->validate_every, t->step)) TRY(training_validate(t, true, err));
     bool stop = ranks_most(stop_wanted());
     if (stop || due(t->job->checkpoint_every, t->step) ||
         checkpoint_stays(&t->job->checkpoint_keep, t->step))
         TRY(training_save(t, err));
     if (stop) return fail(err, E_CANCELLED, "stopped at step %lld", (long long)t->step);
+    t->since_ns += clock_ns() - start; /* tokens per second are those of steps */
     return OK;
 }
 

@@ -343,8 +343,10 @@ static void test_tools(void)
     char command[1024];
     snprintf(command, sizeof command,
              "%s/lathe-train --help | grep -q 'Exit status: 0 done' && %s/lathe-train --version "
-             "| grep -q lathe-train && ! %s/lathe-train --sing 2>/dev/null",
-             getenv("LATHE_BIN_DIR"), getenv("LATHE_BIN_DIR"), getenv("LATHE_BIN_DIR"));
+             "| grep -q lathe-train && ! %s/lathe-train --sing 2>/dev/null && "
+             "%s/lathe-train bench --help | grep -q -e --profile",
+             getenv("LATHE_BIN_DIR"), getenv("LATHE_BIN_DIR"), getenv("LATHE_BIN_DIR"),
+             getenv("LATHE_BIN_DIR"));
     CHECK(!system(command), "%s", command);
 }
 
