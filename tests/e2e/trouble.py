@@ -87,10 +87,23 @@ def listeners(lathed):
         assert reply.status == 503 and reply.headers["Retry-After"], (reply.status, reply.body)
 
 
+def flood(lathed, token, n=200):
+    """So many requests at once, of a kind that asks no database, that the token has none left for a moment."""
+    request = f"GET /v1/searches?page_size=none HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
+    with socket.create_connection((lathed.host, lathed.port), 30 * PATIENCE) as wire:
+        wire.sendall(((request + "\r\n") * (n - 1) + request + "Connection: close\r\n\r\n").encode())
+        while wire.recv(65536):
+            pass
+
+
 def too_often(walk, token):
     """A token that only reads, so nothing is done by the few requests that are let through."""
+    def refused(name):
+        flood(walk.lathed, token)
+        return call(walk, name, token=token).status == 429
+
     for name in documents(walk, 429):
-        assert any(call(walk, name, token=token).status == 429 for _ in range(1000)), name
+        assert any(refused(name) for _ in range(50)), name
 
 
 def same_key(walk):

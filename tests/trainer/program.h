@@ -39,7 +39,8 @@ static inline void program_start(struct program *p, const char *job, rlim_t file
         dup2(in[0], 0);
         dup2(out[1], 1);
         if (file_limit) {
-            setenv("TMPDIR", "/dev/null", 1); /* or the thread sanitizer's own file is cut short, too */
+            setenv("TMPDIR", "/dev/null",
+                   1); /* or the thread sanitizer's own file is cut short, too */
             setrlimit(RLIMIT_FSIZE, &(struct rlimit){ file_limit, file_limit });
         }
         setenv("OMP_WAIT_POLICY", "passive", 1); /* tests share the machine */
@@ -177,6 +178,10 @@ static inline void world_remove(void)
     "layers\":3,"                                                                                  \
     "\"layers\":[{\"q_heads\":4,\"kv_heads\":2,\"ffn\":40}]}"
 
+/* On busy cores two threads of so small a model wait for each other ten times as long as they work.
+ */
+static int threads_of_jobs = 1;
+
 /* A job of `kind` in `dir` of the world; `more` are further members, with a comma in front. */
 static inline const char *small_job(const char *kind, const char *dir, const char *model,
                                     const char *more)
@@ -184,10 +189,10 @@ static inline const char *small_job(const char *kind, const char *dir, const cha
     static char job[8192];
     snprintf(job, sizeof job,
              "{\"schema\":\"lathe.job/1\",\"job_id\":\"job_1\",\"kind\":\"%s\",\"work_dir\":\"%s/"
-             "%s\",\"threads\":2,"
+             "%s\",\"threads\":%d,"
              "\"seed\":5,\"model\":%s,\"data\":{\"path\":\"%s/data/result\"},"
              "\"recipe\":{\"batch_size\":2,\"sequence_length\":32,\"warmup_steps\":4}%s}",
-             kind, world, dir, model, world, more);
+             kind, world, dir, threads_of_jobs, model, world, more);
     return job;
 }
 

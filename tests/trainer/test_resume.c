@@ -75,7 +75,9 @@ static void make_base(void)
 int main(void)
 {
     world_make();
+    threads_of_jobs = 2;
     kill_and_compare(search_job, 1);
+    threads_of_jobs = 1;
     clear();
     kill_and_compare(search_job, 2);
     clear();

@@ -64,7 +64,9 @@ static const char *saap_job(const char *dir)
 int main(void)
 {
     world_make();
+    threads_of_jobs = 2;
     kill_and_compare(bias_job, 1);
+    threads_of_jobs = 1;
     clear();
     kill_and_compare(bypass_job, 2);
     clear();
