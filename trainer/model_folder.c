@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "search/base/log.h"
-#include "trainer/data/tokenizer.h"
+#include "trainer/data/ends.h"
 #include "trainer/formats/file.h"
 #include "search/hf_config.h"
 #include "trainer/formats/safetensors.h"
@@ -92,10 +92,10 @@ static enum status write_json(const char *dir, const char *name, const struct bu
     return file_write(path, json->bytes, json->len, err);
 }
 
-static enum status write_config(const struct shape *shape, const struct model_folder_extra *extra,
+static enum status write_config(const struct shape *shape, int max_position, int eos,
                                 const char *dir, struct error *err)
 {
-    struct hf_config_extra hf = { extra->max_position, extra->eos_id };
+    struct hf_config_extra hf = { max_position, eos };
     struct buf json;
     struct emit e;
     buf_init(&json, HF_CONFIG_MAX_BYTES);
@@ -110,17 +110,23 @@ static enum status write_config(const struct shape *shape, const struct model_fo
     return err->status;
 }
 
-/* Whatever tokenizer_open reads becomes a tokenizer.json. A model without one, or with one that we
- * cannot read, is a model all the same. */
-static enum status copy_tokenizer(const char *from, const char *dir, struct error *err)
+/* Whatever tokenizer_open reads becomes a tokenizer.json, with what begins and ends a text beside
+ * it; *eos is asked for where it is -1. A model without one, or with one that we cannot read, is a
+ * model all the same. */
+static enum status copy_tokenizer(const struct model_folder_extra *extra, const char *dir, int *eos,
+                                  struct error *err)
 {
     struct tokenizer *t;
+    struct ends ends;
     struct error why = { 0 };
-    if (tokenizer_open(&t, from, &why)) {
+    if (!extra->tokenizer_dir) return OK;
+    if (tokenizer_open(&t, extra->tokenizer_dir, &why)) {
         if (why.status != E_MISSING) log_warn("no tokenizer comes along: %s", why.text);
         return OK;
     }
-    t->save(t, dir, err);
+    ends_read(&ends, t, extra->tokenizer_dir);
+    if (*eos < 0) *eos = ends.eos;
+    if (!t->save(t, dir, err)) ends_write(&ends, t, extra->max_position, dir, err);
     tokenizer_close(t);
     return err->status;
 }
@@ -131,8 +137,9 @@ static enum status write_parts(struct model *model, const char *dir,
 {
     TRY(dir_make(dir, err));
     TRY(write_weights(model, dir, sha256, err));
-    TRY(write_config(model_shape(model), extra, dir, err));
-    return extra->tokenizer_dir ? copy_tokenizer(extra->tokenizer_dir, dir, err) : OK;
+    int eos = extra->eos_id;
+    TRY(copy_tokenizer(extra, dir, &eos, err));
+    return write_config(model_shape(model), extra->max_position, eos, dir, err);
 }
 
 enum status model_folder_write(struct model *model, const char *path,

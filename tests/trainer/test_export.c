@@ -287,7 +287,7 @@ static void test_job(void)
     CHECK(parity_of(gguf) > 0 && parity_of(gguf) < 0.5, "Q8_0 is %g away", parity_of(gguf));
     CHECK(json_is_null(json_object_get(json_array_get(targets, 2), "parity")),
           "a shape has no logits");
-    CHECK_INT(json_array_size(json_object_get(hf, "files")), 5);
+    CHECK_INT(json_array_size(json_object_get(hf, "files")), 4);
     snprintf(path, sizeof path, "%s/job/result/hf-float32/modeling_lathe.py", root);
     CHECK(!access(path, R_OK), "no %s", path);
     json_decref(json);

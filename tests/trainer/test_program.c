@@ -158,6 +158,8 @@ static void test_import(const char *snapshot)
     same_file(at("in2/result/model.safetensors"), job);
     snprintf(job, sizeof job, "%s/shape.json", from);
     same_file(at("in1/result/shape.json"), job);
+    snprintf(job, sizeof job, "%s/tokenizer_config.json", from);
+    same_file(at("in1/result/tokenizer_config.json"), job);
 
     CHECK(!truncate(at("in1/result/model.safetensors"), 5000), "truncate");
     snprintf(job, sizeof job,

@@ -4,7 +4,7 @@
 
 #include "trainer/data/bpe_gguf.h"
 #include "trainer/data/bpe_json.h"
-#include "trainer/data/tokenizer.h"
+#include "trainer/data/ends.h"
 
 /* How llama.cpp calls the way text is cut; NULL when it has no name for it. */
 static const char *pre_of(const struct bpe *bpe)
@@ -106,16 +106,16 @@ static void put_scores(struct gguf_out *out, const struct bpe *bpe, int vocab_si
 
 /* ---- the whole ----------------------------------------------------------------------------- */
 
-static void put_ids(struct gguf_out *out, const struct bpe *bpe, int eod)
+static void put_ids(struct gguf_out *out, const struct bpe *bpe, const struct ends *ends)
 {
-    int bos = bpe->bos >= 0 ? bpe->bos : eod, eos = bpe->eos >= 0 ? bpe->eos : eod;
+    int bos = ends->bos >= 0 ? ends->bos : ends->eos;
     if (bos >= 0) gguf_put_u32(out, "tokenizer.ggml.bos_token_id", (uint32_t)bos);
-    if (eos >= 0) gguf_put_u32(out, "tokenizer.ggml.eos_token_id", (uint32_t)eos);
+    if (ends->eos >= 0) gguf_put_u32(out, "tokenizer.ggml.eos_token_id", (uint32_t)ends->eos);
     gguf_put_bool(out, "tokenizer.ggml.add_bos_token", bpe->bos >= 0);
 }
 
-static enum status put_all(struct gguf_out *out, const struct bpe *bpe, int eod, int vocab_size,
-                           struct error *err)
+static enum status put_all(struct gguf_out *out, const struct bpe *bpe, const struct ends *ends,
+                           int vocab_size, struct error *err)
 {
     bool runes = bpe->alphabet == BPE_RUNES;
     const char *pre = !runes ? pre_of(bpe) : bpe_split_said(&bpe->split) ? NULL : "default";
@@ -137,19 +137,19 @@ static enum status put_all(struct gguf_out *out, const struct bpe *bpe, int eod,
     if (runes) gguf_put_bool(out, "tokenizer.ggml.add_space_prefix", bpe->strip_space);
     if (runes && bpe->unknown >= 0)
         gguf_put_u32(out, "tokenizer.ggml.unknown_token_id", (uint32_t)bpe->unknown);
-    put_ids(out, bpe, eod);
+    put_ids(out, bpe, ends);
     return OK;
 }
 
 /* The byte tokenizer is one too, by its file. */
-static enum status put_file(struct gguf_out *out, const char *dir, int eod, int vocab_size,
-                            struct error *err)
+static enum status put_file(struct gguf_out *out, const char *dir, const struct ends *ends,
+                            int vocab_size, struct error *err)
 {
     char path[PATH_ROOM];
     struct bpe bpe;
     TRY(path_join(path, dir, "tokenizer.json", err));
     TRY(bpe_json_read(&bpe, path, err));
-    put_all(out, &bpe, eod, vocab_size, err);
+    put_all(out, &bpe, ends, vocab_size, err);
     bpe_release(&bpe);
     return err->status;
 }
@@ -157,12 +157,14 @@ static enum status put_file(struct gguf_out *out, const char *dir, int eod, int 
 enum status bpe_gguf_put(struct gguf_out *out, const char *dir, int vocab_size, struct error *err)
 {
     struct tokenizer *t;
+    struct ends ends;
     TRY(tokenizer_open(&t, dir, err));
+    ends_read(&ends, t, dir);
     const struct bpe *bpe = tokenizer_bpe_of(t);
     if (bpe)
-        put_all(out, bpe, t->eod, vocab_size, err);
+        put_all(out, bpe, &ends, vocab_size, err);
     else
-        put_file(out, dir, t->eod, vocab_size, err);
+        put_file(out, dir, &ends, vocab_size, err);
     tokenizer_close(t);
     return err->status;
 }

@@ -12,9 +12,9 @@
  *             context alone has is the continuation. An empty context is one token, `prefix`. Of
  *             what is longer than the model sees (context + 1 tokens, the last being only
  *             predicted) the left goes.
- *   text      windows of a document: the first predicts from `prefix` on as many tokens as the model
- *             sees, every next one the following so many; the last sees as much before its
- *             tokens as fits.
+ *   text      windows of a document: the first predicts from `prefix` on as many tokens as the
+ * model sees, every next one the following so many; the last sees as much before its tokens as
+ * fits.
  */
 struct eval_request {
     int item, choice; /* choice: the number of the window in a text */
@@ -36,7 +36,8 @@ struct eval_encoding {
     int context, vocab_size;
 };
 
-/* `path` is where the tokenizer was opened: what begins a text may be said beside it. */
+/* `path` is where the tokenizer was opened. The prefix is the harness's: what begins a text, else
+ * what ends one, by what is said there (data/ends.h). */
 void eval_encoding_init(struct eval_encoding *e, struct tokenizer *t, const char *path, int context,
                         int vocab_size);
 

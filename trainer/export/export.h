@@ -81,17 +81,15 @@ enum status export_shape(const struct shape *shape, const char *dir, struct erro
 enum status export_tensors(struct weights *w, const struct quant_type *type, const char *dir,
                            struct error *err);
 
-/* What begins a text (the tokenizer's own, else what ends one) and what ends it; -1: none. */
+/* What begins a text (else what ends one) and what ends it (data/ends.h); -1: none. */
 struct export_ends {
     int bos, eos;
 };
 
-/* tokenizer.json, tokenizer_config.json. Nothing when the spec has no tokenizer. */
+/* tokenizer.json, tokenizer_config.json, generation_config.json. Nothing when the spec has no
+ * tokenizer. */
 enum status export_tokenizer(const struct export_spec *spec, const char *dir,
                              struct export_ends *ends, struct error *err);
-
-/* generation_config.json */
-enum status export_generation(struct export_ends ends, const char *dir, struct error *err);
 
 /* README.md */
 enum status export_card(const struct weights *source, const struct export_spec *spec,

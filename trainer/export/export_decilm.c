@@ -133,7 +133,6 @@ enum status export_decilm(struct weights *w, const struct export_spec *spec, con
     out->has_weights = true;
     strcpy(out->architecture, "DeciLMForCausalLM");
     TRY(export_tokenizer(spec, dir, &ends, err));
-    TRY(export_generation(ends, dir, err));
     TRY(write_config(&out->shape, spec, ends.eos, dir, err));
     TRY(weights_pad(&padded, w, &out->shape, err));
     export_tensors(padded, spec->type, dir, err);

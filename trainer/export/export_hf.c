@@ -68,7 +68,6 @@ enum status export_hf(struct weights *w, const struct export_spec *spec, const c
 {
     struct export_ends ends;
     TRY(export_tokenizer(spec, dir, &ends, err));
-    TRY(export_generation(ends, dir, err));
     out->shape = w->shape;
     out->has_weights = true;
     out->is_stock = export_is_stock(&w->shape);

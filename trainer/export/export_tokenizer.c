@@ -1,82 +1,20 @@
 /* What comes along with the weights: tokenizer, generation settings, model card. */
-#include <stdlib.h>
-#include <string.h>
-
-#include "trainer/data/bpe.h"
-#include "trainer/data/tokenizer.h"
+#include "trainer/data/ends.h"
 #include "trainer/export/export.h"
 #include "trainer/formats/file.h"
 
-/* The token's text under `key`; nothing for -1. */
-static enum status put_token(struct emit *e, const char *key, struct tokenizer *t, int32_t id,
-                             struct error *err)
-{
-    struct buf text;
-    if (id < 0) return OK;
-    buf_init(&text, 1 << 12);
-    if (!t->decode(t, &id, 1, &text, err)) {
-        emit_key(e, key);
-        emit_string_n(e, text.bytes ? text.bytes : "", text.len);
-    }
-    buf_release(&text);
-    return err->status;
-}
-
-static enum status put_config(struct emit *e, struct tokenizer *t, int bos,
-                              const struct export_spec *spec, struct error *err)
-{
-    emit_begin(e, '{');
-    emit_kv_string(e, "tokenizer_class", "PreTrainedTokenizerFast");
-    TRY(put_token(e, "bos_token", t, bos, err));
-    TRY(put_token(e, "eos_token", t, t->eod, err));
-    TRY(put_token(e, "pad_token", t, t->eod, err));
-    emit_kv_int(e, "model_max_length", spec->max_position);
-    emit_kv_bool(e, "clean_up_tokenization_spaces", false);
-    emit_end(e);
-    return OK;
-}
-
-static enum status write_config(struct tokenizer *t, int bos, const struct export_spec *spec,
-                                const char *dir, struct error *err)
-{
-    struct buf text;
-    struct emit e;
-    buf_init(&text, 1 << 16);
-    emit_init(&e, &text);
-    if (!put_config(&e, t, bos, spec, err)) export_text(dir, "tokenizer_config.json", &text, err);
-    buf_release(&text);
-    return err->status;
-}
-
 enum status export_tokenizer(const struct export_spec *spec, const char *dir,
-                             struct export_ends *ends, struct error *err)
+                             struct export_ends *out, struct error *err)
 {
     struct tokenizer *t;
-    *ends = (struct export_ends){ -1, -1 };
+    struct ends ends;
+    *out = (struct export_ends){ -1, -1 };
     if (!spec->tokenizer_dir) return OK;
     TRY(tokenizer_open(&t, spec->tokenizer_dir, err));
-    const struct bpe *bpe = tokenizer_bpe_of(t);
-    int bos = bpe ? bpe->bos : -1;
-    *ends = (struct export_ends){ bos >= 0 ? bos : t->eod, t->eod };
-    if (!t->save(t, dir, err)) write_config(t, bos, spec, dir, err);
+    ends_read(&ends, t, spec->tokenizer_dir);
+    *out = (struct export_ends){ ends.bos >= 0 ? ends.bos : ends.eos, ends.eos };
+    if (!t->save(t, dir, err)) ends_write(&ends, t, spec->max_position, dir, err);
     tokenizer_close(t);
-    return err->status;
-}
-
-enum status export_generation(struct export_ends ends, const char *dir, struct error *err)
-{
-    struct buf text;
-    struct emit e;
-    buf_init(&text, 1 << 12);
-    emit_init(&e, &text);
-    emit_begin(&e, '{');
-    emit_kv_bool(&e, "do_sample", false);
-    if (ends.bos >= 0) emit_kv_int(&e, "bos_token_id", ends.bos);
-    if (ends.eos >= 0) emit_kv_int(&e, "eos_token_id", ends.eos);
-    if (ends.eos >= 0) emit_kv_int(&e, "pad_token_id", ends.eos);
-    emit_end(&e);
-    export_text(dir, "generation_config.json", &text, err);
-    buf_release(&text);
     return err->status;
 }
 
