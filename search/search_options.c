@@ -4,6 +4,7 @@
 
 static const char *const update_names[] = { "none", "obs", "bias", NULL };
 static const char *const stop_names[] = { "params", "ratio", "tokens", "steps" };
+static const int64_t most_to_stop_at[] = { INT64_MAX / 4, 1, INT64_C(1) << 50, INT64_C(1) << 40 };
 
 void search_options_init(struct search_options *o)
 {
@@ -45,7 +46,7 @@ static void read_stop(struct search_stop *stop, struct field *f)
         if (kind == STOP_RATIO)
             stop->ratio = field_double(&s, "ratio", 0, 1);
         else
-            stop->count = field_int(&s, stop_names[kind], 1, INT64_MAX / 4);
+            stop->count = field_int(&s, stop_names[kind], 1, most_to_stop_at[kind]);
         given++;
     }
     if (given != 1) field_fail(f, "stop", "needs exactly one of ratio, params, tokens, steps");

@@ -199,8 +199,8 @@ struct backend {
 
     /* Each of the n (at most 3) projections of the same inp (N, K). */
     void (*linear_forward)(struct backend *be, const struct projection *p, int n, struct view inp);
-    /* d_inp (N, K) = sum of d_out_i @ weight_i; p[i].out is d_out_i, bias and base are not looked
-     * at. */
+    /* d_inp (N, K) = sum over n (at most 6: the maps and their adapters) of d_out_i @ weight_i;
+     * p[i].out is d_out_i, bias and base are not looked at. */
     void (*linear_backward_input)(struct backend *be, struct view d_inp, const struct projection *p,
                                   int n);
     /* p[i].weight += d_out_i^T @ inp and p[i].bias += column sums of d_out_i when `add`, else =.

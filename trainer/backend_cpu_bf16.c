@@ -122,7 +122,7 @@ static bool joins(const struct projection *p, const struct projection *next)
            o->ld == q->ld && q->at == o->at + (size_t)o->cols;
 }
 
-enum { MOST_MAPS = 3 };
+enum { MOST_MAPS = 6 }; /* three of one input, each with an adapter */
 
 static int join(const struct projection *p, int n, struct projection *joined)
 {

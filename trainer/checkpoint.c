@@ -98,12 +98,13 @@ bool checkpoint_stays(const struct checkpoint_keep *keep, int64_t step)
     return false;
 }
 
-static void prune_old(const char *dir, const struct checkpoint_keep *keep)
+static void prune_old(const char *dir, const struct checkpoint_keep *keep, int64_t newest)
 {
-    int n;
+    int n, first = 0;
     int64_t *step = list_steps(dir, &n);
-    for (int i = keep->last; i < n; i++) {
-        if (checkpoint_stays(keep, step[i])) continue;
+    while (first < n && step[first] > newest) first++; /* passed over when we started */
+    for (int i = 0; i < n; i++) {
+        if (i >= first && (i < first + keep->last || checkpoint_stays(keep, step[i]))) continue;
         char path[PATH_ROOM];
         struct error err = { 0 };
         if (place_of(path, dir, step[i], "", &err) || dir_remove(path, &err))
@@ -126,7 +127,7 @@ enum status checkpoint_save(const struct checkpoint *cp, struct model *model, co
         dir_remove(tmp, &ignored); /* gives a full disk its space back */
         return fail_in(err, "checkpoint");
     }
-    prune_old(dir, keep);
+    prune_old(dir, keep, cp->step);
     return OK;
 }
 

@@ -1,6 +1,7 @@
 #include "trainer/event.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,8 +51,8 @@ static void begin_line(struct events *ev, const char *name)
     emit_kv_string(&ev->emit, "time", time);
 }
 
-/* Nothing may be checkpointed any more: a removal whose line is cut would never be told. What follows the last
- * checkpoint is done and told again. */
+/* Nothing may be checkpointed any more: a removal whose line is cut would never be told. What
+ * follows the last checkpoint is done and told again. */
 static noreturn void die(int number)
 {
     log_error("what we say cannot be written: %s", strerror(number));
@@ -68,8 +69,12 @@ static void write_line(struct events *ev)
     for (size_t at = 0; at < ev->line.len && !ev->broken;) {
         ssize_t n = write(ev->fd, ev->line.bytes + at, ev->line.len - at);
         if (n > 0) at += (size_t)n;
-        if (n < 0 && is_lost(errno)) die(errno);
-        if (n < 0 && errno != EINTR) ev->broken = true;
+        if (n >= 0 || errno == EINTR) continue;
+        if (is_lost(errno)) die(errno);
+        if (errno == EAGAIN) /* whoever gave us the descriptor does not wait on it; we do */
+            poll(&(struct pollfd){ .fd = ev->fd, .events = POLLOUT }, 1, -1);
+        else
+            ev->broken = true;
     }
     if (ev->broken) {
         log_warn("nobody reads our events any more; stopping");
@@ -141,9 +146,13 @@ void events_close(struct events *ev)
     free(ev);
 }
 
-void events_sync(struct events *ev)
+enum status events_sync(struct events *ev, struct error *err)
 {
     if (fsync(ev->fd) && is_lost(errno)) die(errno); /* a pipe refuses, and needs none */
+    pthread_mutex_lock(&ev->lock);
+    bool broken = ev->broken;
+    pthread_mutex_unlock(&ev->lock);
+    return broken ? fail(err, E_CANCELLED, "nobody reads our events any more") : OK;
 }
 
 /* ---- for everybody else ------------------------------------------------------------------- */

@@ -161,8 +161,10 @@ struct job {
 enum status job_parse(struct job *job, const char *text, size_t len, struct error *err);
 void job_release(struct job *job);
 
-/* Tokens of one optimizer step, and steps that a number of tokens takes, rounded up. */
+/* Tokens of one optimizer step, of so many (at most INT64_MAX), and steps that a number of tokens
+ * takes, rounded up. */
 int64_t recipe_tokens_per_step(const struct recipe *recipe);
+int64_t recipe_tokens(const struct recipe *recipe, int64_t steps);
 int64_t recipe_steps(const struct recipe *recipe, int64_t tokens);
 
 #endif

@@ -182,6 +182,12 @@ int64_t recipe_tokens_per_step(const struct recipe *r)
     return (int64_t)r->batch_size * r->sequence_length * r->grad_accum;
 }
 
+int64_t recipe_tokens(const struct recipe *r, int64_t steps)
+{
+    int64_t per_step = recipe_tokens_per_step(r);
+    return steps > INT64_MAX / per_step ? INT64_MAX : steps * per_step;
+}
+
 int64_t recipe_steps(const struct recipe *r, int64_t tokens)
 {
     int64_t per_step = recipe_tokens_per_step(r);

@@ -69,7 +69,7 @@ struct model {
     size_t *edge; /* of the runs of moments.n: one number more than there are */
     struct block *activations, *floats, *ids;
     struct model_bytes bytes;
-    bool keeps_outputs; /* as the backend likes, and memory allows */
+    bool keeps_outputs;     /* as the backend likes, and memory allows */
     struct param *param;    /* one per slot, for the optimizer; follows the current shape */
     struct activations *at; /* where this call's activations lie (activations.h) */
     struct block *totals;   /* BLOCK_SUMS, as enum model_total says */
@@ -77,8 +77,8 @@ struct model {
     struct distill distill;
     double z_loss; /* model_gradient's loss has this times log^2 Z in it (backend.h); not with a
                       teacher */
-    bool share; /* model_gradient sums the gradients of all ranks (ranks.h); set for the last
-                   micro-batch of a step */
+    bool share;    /* model_gradient sums the gradients of all ranks (ranks.h); set for the last
+                      micro-batch of a step */
     struct packed *packed;           /* NULL unless a packed.h is open on the model */
     bool spoilt;                     /* a forward has gone over the gradients that it had on loan */
     struct lora *lora;               /* NULL: no adapters (lora.h) */
@@ -149,8 +149,9 @@ double model_gradient(struct model *model, const struct model_batch *batch, doub
                       bool add);
 
 /* What one step leaves with the backend, so that nobody waits in the middle of it: model_gradient's
- * sum of losses, and the sum of squares of the gradients that optim_step found. */
-enum model_total { MODEL_LOSS, MODEL_SQUARES, MODEL_TOTALS };
+ * sum of losses, the sum of squares of the gradients that optim_step found, and what model_loss
+ * saw meanwhile. */
+enum model_total { MODEL_LOSS, MODEL_SQUARES, MODEL_SEEN, MODEL_TOTALS };
 
 /* model_gradient that does not wait for the device; the sum is among model_totals. */
 void model_gradient_begin(struct model *model, const struct model_batch *batch, double loss_scale,

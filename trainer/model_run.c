@@ -113,8 +113,8 @@ double model_loss(struct model *model, const struct model_batch *batch, int64_t 
     loss_forward(model);
     *n_targets = 0;
     for (int n = 0; n < model->at->rows; n++) *n_targets += batch->targets[n] >= 0;
-    sum_losses(model, false);
-    return model_total(model, MODEL_LOSS);
+    model->be->sum(model->be, model->totals, MODEL_SEEN, model->at->losses, false);
+    return model_total(model, MODEL_SEEN);
 }
 
 static uint64_t mix(uint64_t key, uint64_t x) { return (key ^ x) * 1099511628211u; }

@@ -40,7 +40,7 @@ static void add_bytes(struct model_bytes *to, const struct model_bytes *more)
 static enum status measure_teacher(const struct job *job, const struct backend *be,
                                    struct model_bytes *bytes, struct error *err)
 {
-    struct model_options options = { .batch_size = job->recipe.batch_size,
+    struct model_options options = { .batch_size = job->recipe.batch_size / ranks_size(),
                                      .sequence_length = job->recipe.sequence_length };
     struct model_bytes more;
     struct shape shape;
@@ -94,8 +94,7 @@ static enum status measure(const struct job *job, const struct shape *source,
     struct model_bytes more;
     TRY(backend_open(&be, job->backend, job->threads, err));
     measure_model(job, be, source, options, bytes, err);
-    if (!err->status && r->lora.rank &&
-        !lora_measure(&more, be, source, &options, &r->lora, err))
+    if (!err->status && r->lora.rank && !lora_measure(&more, be, source, &options, &r->lora, err))
         add_bytes(bytes, &more);
     if (!err->status) measure_teacher(job, be, bytes, err);
     backend_close(be);
@@ -127,7 +126,7 @@ enum status run_estimate(const struct job *job, struct events *events, struct er
     emit_kv_int(e, "bytes", (int64_t)bytes.total);
     emit_bytes(e, &bytes);
     emit_kv_int(e, "steps_planned", steps);
-    emit_kv_int(e, "tokens_planned", steps * recipe_tokens_per_step(&job->recipe));
+    emit_kv_int(e, "tokens_planned", recipe_tokens(&job->recipe, steps));
     emit_kv_int(e, "flops_per_token", cost.flops_per_token);
     event_end(events);
     return OK;

@@ -1,4 +1,6 @@
 /* Kind import: a model that others made becomes a Hugging Face folder of ours, `result`. */
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "trainer/backend.h"
@@ -11,10 +13,11 @@ static enum status gather(const struct job *job, const char *dir, struct error *
     TRY(dir_remove(dir, err));
     TRY(dir_make(dir, err));
     for (int i = 0; i < job->n_files; i++) {
-        char link[PATH_ROOM];
+        char link[PATH_ROOM], file[PATH_MAX];
         TRY(path_join(link, dir, job->file[i].domain, err));
-        if (access(job->file[i].path, R_OK)) return fail_path(err, "open", job->file[i].path);
-        if (symlink(job->file[i].path, link)) return fail_path(err, "link", link);
+        if (!realpath(job->file[i].path, file) || access(file, R_OK))
+            return fail_path(err, "open", job->file[i].path);
+        if (symlink(file, link)) return fail_path(err, "link", link);
     }
     return OK;
 }

@@ -117,7 +117,7 @@ static enum status open_teacher(struct training *t, struct error *err)
 {
     const struct recipe *r = &t->job->recipe;
     const struct job_teacher *teacher = &t->job->teacher;
-    struct model_options options = { .batch_size = r->batch_size,
+    struct model_options options = { .batch_size = r->batch_size / ranks_size(),
                                      .sequence_length = r->sequence_length };
     struct weights *w;
     if (weights_open(&w, teacher->path, err)) return err->status;

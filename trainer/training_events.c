@@ -18,7 +18,7 @@ void training_tell_start(struct training *t)
     emit_kv_int(e, "threads", t->job->threads);
     emit_kv_int(e, "params", shape_params(model_shape(t->model)));
     emit_kv_int(e, "bytes", (int64_t)(t->model->bytes.total + beside));
-    emit_kv_int(e, "tokens_planned", t->total_steps * recipe_tokens_per_step(&t->job->recipe));
+    emit_kv_int(e, "tokens_planned", recipe_tokens(&t->job->recipe, t->total_steps));
     emit_kv_int(e, "steps_planned", t->total_steps);
     emit_key(e, "resumed_from_step");
     if (t->resumed_from >= 0)

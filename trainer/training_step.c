@@ -176,10 +176,11 @@ enum status training_save(struct training *t, struct error *err)
     TRY(path_join(dir, t->job->work_dir, "checkpoints", err));
     bool shared = model_shares_moments(t->model);
     if (ranks_is_root()) {
-        events_sync(t->events);
-        fill_checkpoint(t, &cp);
-        checkpoint_save(&cp, t->model, dir, &t->job->checkpoint_keep, path, err);
-        free(cp.scores);
+        if (!events_sync(t->events, err)) {
+            fill_checkpoint(t, &cp);
+            checkpoint_save(&cp, t->model, dir, &t->job->checkpoint_keep, path, err);
+            free(cp.scores);
+        }
         if (shared) checkpoint_dismiss();
     } else if (shared) {
         TRY(checkpoint_attend(t->model, err));

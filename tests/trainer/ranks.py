@@ -102,6 +102,16 @@ def main():
         assert abs(a["validation_loss"] - b["validation_loss"]) < 2e-3 * a["validation_loss"], (a, b)
         print(f"loss {a['loss']:.6f} alone, {b['loss']:.6f} with two ranks; {len(removals(two))} removals")
 
+        losses = []
+        for ranks in (1, 2):
+            student = job(f"student{ranks}") | {"kind": "train", "budget": {"tokens": 4 * 32 * 10}, "teacher": {"path": f"{folder}/one/{a['path']}"}}
+            student.pop("search")
+            events, code, log = run(student, ranks)
+            assert code == 0, log
+            losses.append(done(events)["loss"])
+        assert abs(losses[0] - losses[1]) < 1e-4 * losses[0], losses
+        print(f"taught: loss {losses[0]:.6f} alone, {losses[1]:.6f} with two ranks")
+
         events, code, log = run(job("odd", batch_size=3), ranks=2)
         assert code == 2 and "cannot be shared by 2 processes" in log, (code, log)
 

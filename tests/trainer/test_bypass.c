@@ -80,7 +80,7 @@ static void step(int at, double *base)
     int n[2] = { 0 };
     search.step = at;
     collector_begin(c);
-    model_gradient(f.model, &f.batch, 1 / 23.0, false);
+    double told = model_gradient(f.model, &f.batch, 1 / 23.0, false);
     collector_end(c, 27);
     for (int i = 0; i < f.model->layout.n_slots; i++)
         before[i] = fixture_read(&f, MODEL_WEIGHTS, &f.model->layout.slot[i]);
@@ -97,6 +97,7 @@ static void step(int at, double *base)
     }
     collector_look(c, &search, &f.batch);
     check_weights(before);
+    CHECK_NEAR(model_total(f.model, MODEL_LOSS), told, 0); /* not the loss of a masked model */
     if (knows) {
         *base = *base > 0 ? 0.8 * *base + 0.2 * mean : keep->baseline;
         CHECK_NEAR(keep->baseline, *base, 1e-5);

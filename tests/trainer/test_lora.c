@@ -27,8 +27,9 @@ static void open_adapted(struct fixture *f, const char *backend, int queries, bo
     struct error err = { 0 };
     fixture_open_mode(f, &shape, backend, 2, recompute);
     model_close(f->model);
-    struct model_options options = { .batch_size = 3, .sequence_length = 9,
-                                     .train = MODEL_ADAPT, .recompute = recompute };
+    struct model_options options = {
+        .batch_size = 3, .sequence_length = 9, .train = MODEL_ADAPT, .recompute = recompute
+    };
     CHECK_OK(model_open(&f->model, f->be, &shape, &shape, &options, &err), err);
     fixture_randomise(f, 0.3);
     CHECK_OK(lora_attach(f->model, &some, &err), err);
@@ -163,14 +164,36 @@ static void test_start_and_size(void)
     free(before), free(after);
     fixture_close(&f);
 
-    struct model_options train = { .batch_size = 3, .sequence_length = 9,
-                                     .train = MODEL_TRAIN },
+    struct model_options train = { .batch_size = 3, .sequence_length = 9, .train = MODEL_TRAIN },
                          adapt = { .batch_size = 3, .sequence_length = 9, .train = MODEL_ADAPT };
     CHECK_OK(backend_open(&f.be, "cpu", 1, &err), err);
     CHECK_OK(model_measure(&plain, f.be, &shape, &train, &err), err);
     CHECK_OK(model_measure(&bytes, f.be, &shape, &adapt, &err), err);
     CHECK(bytes.total == plain.weights + plain.activations, "%zu", bytes.total);
     backend_close(f.be);
+}
+
+/* Rounding to bf16 moves the gradients of the adapters by little. */
+static void test_bf16(void)
+{
+    struct fixture f[2];
+    for (int i = 0; i < 2; i++) {
+        open_adapted(&f[i], i ? "cpu-bf16-plain" : "ref", 2, false);
+        model_gradient(f[i].model, &f[i].batch, 0.5, false);
+    }
+    const struct lora *lora = f[0].model->lora, *brief = f[1].model->lora;
+    for (int i = 0; i < lora->n; i++) {
+        struct view a = lora_a(lora, MODEL_GRADS, &lora->adapter[i]);
+        float *want = read_view(&f[0], a);
+        float *got = read_view(&f[1], lora_a(brief, MODEL_GRADS, &brief->adapter[i]));
+        double off = 0, size = 0;
+        for (int k = 0; k < a.rows * a.cols; k++)
+            off += pow((double)got[k] - want[k], 2), size += pow(want[k], 2);
+        CHECK(off < 0.03 * 0.03 * size, "%s: %g of its size off", lora->adapter[i].slot->name,
+              sqrt(off / size));
+        free(want), free(got);
+    }
+    fixture_close(&f[0]), fixture_close(&f[1]);
 }
 
 int main(void)
@@ -182,6 +205,7 @@ int main(void)
         test_step(backends[i]);
         test_frozen_then_merged(backends[i]);
     }
+    test_bf16();
     test_start_and_size();
     puts("ok");
     return 0;

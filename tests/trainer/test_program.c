@@ -151,7 +151,8 @@ static void test_import(const char *snapshot)
              "in2\",\"name\":\"n\",\"files\":["
              "{\"path\":\"%s/config.json\",\"name\":\"config.json\"},"
              "{\"path\":\"%s/model.safetensors\",\"name\":\"model.safetensors\"}]}",
-             world, from, from);
+             world, snapshot, from);
+    CHECK(!chdir(world), "%s", world); /* a path may be relative */
     ends(job, 0, NULL, NULL);
     snprintf(job, sizeof job, "%s/model.safetensors", from);
     same_file(at("in1/result/model.safetensors"), job);
@@ -304,6 +305,40 @@ static void test_keeping(void)
     program_release(&p);
 }
 
+/* The step that a checkpoint was kept of, by its folder; -1: of none. */
+static int kept_at(const char *dir, int from)
+{
+    char name[128];
+    for (int step = from; step >= 0; step -= 10) {
+        snprintf(name, sizeof name, "%s/checkpoints/step-%012d/manifest.json", dir, step);
+        if (!access(at(name), F_OK)) return step;
+    }
+    return -1;
+}
+
+/* A damaged checkpoint does not take the place of those that are made after it. */
+static void test_keeping_after_damage(void)
+{
+    static const char more[] = ",\"budget\":{\"tokens\":64000},\"validation\":{\"every_steps\":0},"
+                               "\"checkpoint\":{\"every_steps\":10,\"keep\":1}";
+    struct program p;
+    char name[128];
+    int damaged = 0, enough[] = { 300, 10 };
+    for (int i = 0; i < 2; i++) {
+        program_start(&p, small_job("train", "once", MODEL, more), 0);
+        for (json_t *e; (e = program_next(&p));)
+            if (event_is(e, "checkpoint") && event_int(e, "step") >= enough[i]) break;
+        program_kill(&p, SIGKILL);
+        program_wait(&p);
+        program_release(&p);
+        if (i) continue;
+        damaged = kept_at("once", 1000);
+        snprintf(name, sizeof name, "once/checkpoints/step-%012d/tensors.safetensors", damaged);
+        CHECK(damaged >= 300 && !truncate(at(name), 5000), "no checkpoint at %d", damaged);
+    }
+    CHECK(kept_at("once", damaged - 10) >= 10, "what was told is not kept");
+}
+
 static void test_lock(void)
 {
     struct program p;
@@ -384,6 +419,7 @@ int main(void)
     test_full_disk();
     test_damage();
     test_keeping();
+    test_keeping_after_damage();
     test_lock();
     test_dry_run();
     world_remove();
