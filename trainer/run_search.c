@@ -1,6 +1,7 @@
 /* Kind search: the source trains, then warms up, then gives up unit after unit (search.h). */
 #include <stdio.h>
 #include <stdlib.h>
+#include "search/base/log.h"
 #include "trainer/explain.h"
 #include "trainer/ranks.h"
 #include "trainer/run.h"
@@ -115,6 +116,16 @@ static bool source_is_ready(const struct training *t)
     return !t->search.ordinal && t->step == t->job->search.start_step;
 }
 
+/* The end was planned before it was known what each removal would free. */
+static void warn_of_short_recovery(const struct training *t)
+{
+    int64_t asked = recipe_steps(&t->job->recipe, t->job->recover_tokens);
+    int64_t left = t->end_step > t->step ? t->end_step - t->step : 0;
+    if (left < asked)
+        log_warn("pruning took longer than was planned: %lld of the %lld steps of recovery are left",
+                 (long long)left, (long long)asked);
+}
+
 static enum status loop(struct training *t, struct error *err)
 {
     if (source_is_ready(t)) TRY(snapshot(t, err));
@@ -122,7 +133,9 @@ static enum status loop(struct training *t, struct error *err)
         TRY(step(t, err));
         if (source_is_ready(t)) TRY(snapshot(t, err));
         if (!search_is_over(&t->search)) TRY(training_between(t, err));
-        if (search_is_over(&t->search) && t->end_step) TRY(snapshot(t, err));
+        if (!search_is_over(&t->search) || !t->end_step) continue;
+        warn_of_short_recovery(t);
+        TRY(snapshot(t, err));
     }
     return OK;
 }
