@@ -321,6 +321,23 @@ static void check_tokenizer(const char *source, struct weights *w, const char *n
     tokenizer_close(b);
 }
 
+/* llama.cpp would take the scores of a unigram model for those of a byte-pair encoding. */
+static void test_unigram(const char *source, struct weights *w)
+{
+    char from[256], dir[256];
+    struct error err = { 0 };
+    struct export_result result;
+    snprintf(from, sizeof from, "%s/tests/golden/tokenizer_unigram", source);
+    snprintf(dir, sizeof dir, "%s/unigram", root);
+    struct export_spec spec = { EXPORT_GGUF, quant_type_named("F32"), from, 512, { 0 } };
+    CHECK_OK(dir_make(dir, &err), err);
+    CHECK(export_model(w, &spec, dir, &result, &err) == E_INPUT, "a unigram model in GGUF");
+    CHECK(strstr(err.text, "is a unigram model"), "%s", err.text);
+    err = (struct error){ 0 };
+    spec.format = EXPORT_HF;
+    CHECK_OK(export_model(w, &spec, dir, &result, &err), err);
+}
+
 static void test_tokenizers(void)
 {
     const char *source = getenv("LATHE_SOURCE_DIR");
@@ -331,6 +348,7 @@ static void test_tokenizers(void)
     check_tokenizer(source, w, "tokenizer_qwen2");
     check_tokenizer(source, w, "tokenizer_sentencepiece");
     check_tokenizer(source, w, "tokenizer_llama2_strings");
+    test_unigram(source, w);
     weights_close(w);
 }
 

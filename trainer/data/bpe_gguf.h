@@ -18,7 +18,8 @@
 enum status bpe_gguf_read(struct bpe *bpe, const struct gguf *g, struct error *err);
 
 /* The keys of the tokenizer in a folder. Ids up to vocab_size that it lacks become unused
- * tokens. E_INPUT when its pre-tokenizer is none that GGUF has a name for. */
+ * tokens. E_INPUT when its pre-tokenizer is none that GGUF has a name for, or when it is a unigram
+ * model: the scores of "llama" are those of a byte-pair encoding. */
 enum status bpe_gguf_put(struct gguf_out *out, const char *dir, int vocab_size, struct error *err);
 
 #endif
