@@ -10,7 +10,10 @@
  *   tokenizer.ggml.model   "gpt2": byte-level with merges; "llama": of characters with scores
  *                          "no_vocab", "none": there is none
  *   tokenizer.ggml.pre     "gpt-2", "smollm", "qwen2", "llama-bpe": how text is cut
- *   .tokens .token_type .merges .scores .bos_token_id .eos_token_id .add_bos_token
+ *   .tokens .token_type .merges .scores .bos_token_id .eos_token_id
+ *   .add_bos_token         when it is missing, true for "llama" and "llama-bpe", as in llama.cpp
+ *
+ * Tokens of type control, user-defined and unknown are looked for before anything else.
  * (bpe_scores.h says how scores become rules)
  */
 
