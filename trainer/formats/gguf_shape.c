@@ -56,19 +56,29 @@ static enum status read_arch(struct reading *r)
                 "key general.architecture is '%s'; llama, qwen2 and deci can be read", name);
 }
 
+/* Without a type llama.cpp scales linearly, by the factor's old name too; 0 is no factor. */
+static enum status refuse_scaling(struct reading *r)
+{
+    char type[64];
+    gguf_string(r->g, key_of(r, "rope.scaling.type"), type, sizeof type, r->err);
+    bool old = !gguf_key(r->g, key_of(r, "rope.scaling.factor"));
+    double factor = double_or(r, old ? "rope.scale_linear" : "rope.scaling.factor", 1e6, 1);
+    TRY(r->err->status);
+    if (factor == 0 || factor == 1 || !strcmp(type, "none")) return OK;
+    if (*type)
+        return fail(r->err, E_INPUT, "key %s.rope.scaling.type is '%s', which we do not compute",
+                    r->arch, type);
+    return fail(r->err, E_INPUT,
+                "key %s is %g: positions are scaled linearly, which we do not compute", r->key,
+                factor);
+}
+
 /* Things that our models lack. */
 static enum status refuse_others(struct reading *r)
 {
-    char scaling[64];
     if (gguf_int_or(r->g, key_of(r, "expert_count"), 0, 1 << 20, 0, r->err) > 0)
         return fail(r->err, E_INPUT, "key %s is not 0; mixtures of experts cannot be read", r->key);
-    gguf_string(r->g, key_of(r, "rope.scaling.type"), scaling, sizeof scaling, r->err);
-    TRY(r->err->status);
-    double factor = double_or(r, "rope.scaling.factor", 1e6, 1);
-    if (*scaling && strcmp(scaling, "none") && factor != 1)
-        return fail(r->err, E_INPUT, "key %s.rope.scaling.type is '%s', which we do not compute",
-                    r->arch, scaling);
-    return r->err->status;
+    return refuse_scaling(r);
 }
 
 /* ---- widths, one for all or one per layer -------------------------------------------------- */
