@@ -311,6 +311,13 @@ static void test_sentencepiece_refusals(const char *root)
     }
     struct bpe bpe;
     CHECK(bpe_sentencepiece_parse(&bpe, bytes, len / 2, &err), "half of it was enough");
+
+    static const char suffix[] = "\x12\x03\xc0\x01\x01"; /* trainer { 24: true } */
+    bytes = realloc(bytes, len + 5);
+    memcpy(bytes + len, suffix, 5);
+    err = (struct error){ 0 };
+    CHECK(bpe_sentencepiece_parse(&bpe, bytes, len + 5, &err) == E_INPUT, "spaces behind words");
+    CHECK(strstr(err.text, "a word's space behind it"), "%s", err.text);
     free(bytes);
 }
 
