@@ -338,6 +338,24 @@ static void test_unigram(const char *source, struct weights *w)
     CHECK_OK(export_model(w, &spec, dir, &result, &err), err);
 }
 
+/* <s> begins a text and </s> ends it, for whoever reads config.json alone too. */
+static void test_ends(const char *source, struct weights *w, enum export_format format)
+{
+    char from[256], dir[256], path[300];
+    struct error err = { 0 };
+    struct export_result result;
+    snprintf(from, sizeof from, "%s/tests/golden/tokenizer_sentencepiece", source);
+    snprintf(dir, sizeof dir, "%s/ends-%s", root, export_formats[format]);
+    snprintf(path, sizeof path, "%s/config.json", dir);
+    struct export_spec spec = { format, quant_type_named("F32"), from, 512, { 0 } };
+    CHECK_OK(dir_make(dir, &err), err);
+    CHECK_OK(export_model(w, &spec, dir, &result, &err), err);
+    json_t *config = json_load_file(path, 0, NULL);
+    CHECK_INT(json_integer_value(json_object_get(config, "bos_token_id")), 1);
+    CHECK_INT(json_integer_value(json_object_get(config, "eos_token_id")), 2);
+    json_decref(config);
+}
+
 static void test_tokenizers(void)
 {
     const char *source = getenv("LATHE_SOURCE_DIR");
@@ -349,6 +367,8 @@ static void test_tokenizers(void)
     check_tokenizer(source, w, "tokenizer_sentencepiece");
     check_tokenizer(source, w, "tokenizer_llama2_strings");
     test_unigram(source, w);
+    test_ends(source, w, EXPORT_HF);
+    test_ends(source, w, EXPORT_DECILM);
     weights_close(w);
 }
 
