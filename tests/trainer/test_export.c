@@ -410,6 +410,10 @@ int main(void)
     test_exact(odd, EXPORT_HF, "LatheForCausalLM");
     test_exact(odd, EXPORT_GGUF, "deci");
     test_exact(rope, EXPORT_GGUF, "llama");
+    d.rope_scaling = (struct rope_scaling){ true, 6, 1.5, 3, 40 };
+    weights_close(rope);
+    rope = source_of(&d, "scaled-oddly");
+    test_exact(rope, EXPORT_GGUF, "llama");
     test_no_vocab(plain);
     test_padded(plain, EXPORT_DECILM, false);
     test_padded(odd, EXPORT_DECILM, false);

@@ -1,5 +1,6 @@
 #include "trainer/formats/gguf_shape.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -167,9 +168,11 @@ static bool fits(const struct shape *shape, const float *divisor)
     return true;
 }
 
-/* The file keeps divisors only; all published models have factors 1 and 4 on 8192 positions. */
+/* Files of others keep divisors only; all published models have factors 1 and 4 on 8192
+ * positions. */
 static enum status read_scaling(struct reading *r, struct shape *shape)
 {
+    struct rope_scaling *s = &shape->rope_scaling;
     const struct gguf_tensor *t = gguf_tensor(r->g, "rope_freqs.weight");
     float divisor[SHAPE_MAX_HEAD_DIM], most = 1;
     if (!t) return OK;
@@ -182,12 +185,18 @@ static enum status read_scaling(struct reading *r, struct shape *shape)
         most = divisor[i] > most ? divisor[i] : most;
         all_one = all_one && divisor[i] == 1;
     }
-    if (all_one) return OK;
-    shape->rope_scaling = (struct rope_scaling){ true, (double)most, 1, 4, 8192 };
-    return fits(shape, divisor) ? OK
-                                : fail(r->err, E_INPUT,
-                                       "tensor rope_freqs.weight holds a rope scaling other than "
-                                       "llama3's with factors 1 and 4 on 8192 positions");
+    if (all_one && !gguf_key(r->g, key_of(r, "rope.llama3.factor"))) return OK;
+    s->llama3 = true;
+    s->factor = double_or(r, "rope.llama3.factor", 1e6, (double)most);
+    s->low_freq_factor = double_or(r, "rope.llama3.low_freq_factor", 1e6, 1);
+    s->high_freq_factor = double_or(r, "rope.llama3.high_freq_factor", 1e6, 4);
+    s->original_max_position = int_or(r, "rope.scaling.original_context_length", INT_MAX, 8192);
+    TRY(r->err->status);
+    if (fits(shape, divisor)) return OK;
+    return fail(r->err, E_INPUT,
+                "tensor rope_freqs.weight holds a rope scaling other than llama3's with factors "
+                "%g and %g on %d positions",
+                s->low_freq_factor, s->high_freq_factor, s->original_max_position);
 }
 
 /* ---- the whole ----------------------------------------------------------------------------- */
