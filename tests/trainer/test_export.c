@@ -290,6 +290,7 @@ static void test_job(void)
     CHECK_INT(json_array_size(json_object_get(hf, "files")), 5);
     snprintf(path, sizeof path, "%s/job/result/hf-float32/modeling_lathe.py", root);
     CHECK(!access(path, R_OK), "no %s", path);
+    CHECK_INT(json_array_size(json_object_get(json_array_get(targets, 2), "files")), 3);
     json_decref(json);
 }
 
