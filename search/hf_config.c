@@ -67,16 +67,16 @@ static void read_rope_type(struct shape *shape, struct field *f)
         read_llama3(&shape->rope_scaling, f);
 }
 
+/* As transformers does: rope_scaling, unless null or empty, counts alone, whatever rope_parameters
+ * says, rope_theta included. */
 static void read_rope(struct shape *shape, struct field *f)
 {
     struct field rope;
+    bool given = field_object(f, "rope_scaling", &rope) && json_object_size(rope.json);
     shape->rope_theta = field_double_or(f, "rope_theta", 0, 1e12, 10000);
-    if (field_object(f, "rope_parameters", &rope)) {
-        shape->rope_theta = field_double_or(&rope, "rope_theta", 0, 1e12, shape->rope_theta);
-        read_rope_type(shape, &rope);
-    } else if (field_object(f, "rope_scaling", &rope)) {
-        read_rope_type(shape, &rope);
-    }
+    if (!given && !field_object(f, "rope_parameters", &rope)) return;
+    shape->rope_theta = field_double_or(&rope, "rope_theta", 0, 1e12, shape->rope_theta);
+    read_rope_type(shape, &rope);
 }
 
 /* ---- layers ---------------------------------------------------------------------------- */

@@ -9,9 +9,9 @@
  * Hugging Face's config.json and our shape.
  *
  * Read: model_type llama, qwen2 and the two below, the v4 form (rope_theta, rope_scaling) and the
- * v5 form (rope_parameters) of rotary settings, llama3 scaling, head_dim or
- * hidden_size / num_attention_heads, and per_layer_config, with which transformers
- * 5.15 and later describe layers that differ:
+ * v5 form (rope_parameters; rope_scaling wins over it) of rotary settings, llama3 scaling,
+ * head_dim or hidden_size / num_attention_heads, and per_layer_config, with which
+ * transformers 5.15 and later describe layers that differ:
  *
  *     "per_layer_config": {"5": {"intermediate_size": 8192, "num_attention_heads": 7,
  *                                "num_key_value_heads": 7}}

@@ -221,6 +221,39 @@ static void test_merges(void)
     bpe_work_release(&work);
 }
 
+/* ---- added tokens are none of the model's ---------------------------------------------------- */
+
+static void becomes(const char *json, const char *text, const int *want, size_t n)
+{
+    struct error err = { 0 };
+    struct tokenizer *t = NULL;
+    struct ids ids = { 0 };
+    CHECK_OK(tokenizer_bpe(&t, json, strlen(json), &err), err);
+    CHECK_OK(t->encode(t, text, strlen(text), &ids, &err), err);
+    CHECK(ids.n == n, "%zu ids instead of %zu for '%s'", ids.n, n, text);
+    for (size_t i = 0; i < n; i++)
+        CHECK(ids.id[i] == want[i], "id %zu of '%s' is %d", i, text, ids.id[i]);
+    ids_release(&ids);
+    tokenizer_close(t);
+}
+
+#define ADDED(text) ",\"added_tokens\":[{\"id\":3,\"content\":\"" text "\",\"single_word\":true}]}"
+
+/* Behind a word character the added token does not count, and nothing else becomes it. */
+static void test_added_stay_outside(void)
+{
+    becomes("{\"model\":{\"byte_fallback\":true,\"vocab\":{\"a\":0,\"<0xC3>\":1,\"<0x85>\":2},"
+            "\"merges\":[]}" ADDED("\xc3\x85"),
+            "a\xc3\x85", (int[]){ 0, 1, 2 }, 3);
+    becomes("{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},"
+            "\"model\":{\"ignore_merges\":true,\"vocab\":{\"a\":0,\"b\":1,\"7\":2},"
+            "\"merges\":[]}" ADDED("ab"),
+            "ab7", (int[]){ 0, 1, 2 }, 3);
+    becomes("{\"model\":{\"type\":\"Unigram\",\"unk_id\":0,"
+            "\"vocab\":[[\"<unk>\",0],[\"a\",-1],[\"b\",-2]]}" ADDED("\xc3\xa9"),
+            "a\xc3\xa9", (int[]){ 1, 0 }, 2);
+}
+
 /* ---- refusals ------------------------------------------------------------------------------ */
 
 static void refused(const char *json, const char *words)
@@ -278,6 +311,13 @@ static void test_sentencepiece_refusals(const char *root)
     }
     struct bpe bpe;
     CHECK(bpe_sentencepiece_parse(&bpe, bytes, len / 2, &err), "half of it was enough");
+
+    static const char suffix[] = "\x12\x03\xc0\x01\x01"; /* trainer { 24: true } */
+    bytes = realloc(bytes, len + 5);
+    memcpy(bytes + len, suffix, 5);
+    err = (struct error){ 0 };
+    CHECK(bpe_sentencepiece_parse(&bpe, bytes, len + 5, &err) == E_INPUT, "spaces behind words");
+    CHECK(strstr(err.text, "a word's space behind it"), "%s", err.text);
     free(bytes);
 }
 
@@ -291,6 +331,7 @@ int main(void)
     test_scanner(bpe_regex_gpt2);
     test_scanner(bpe_regex_qwen2);
     test_scanner(bpe_regex_llama3);
+    test_added_stay_outside();
     test_refusals();
     test_golden(ours, "tokenizer_qwen2");
     test_golden(ours, "tokenizer_llama3");

@@ -290,6 +290,7 @@ static void test_job(void)
     CHECK_INT(json_array_size(json_object_get(hf, "files")), 4);
     snprintf(path, sizeof path, "%s/job/result/hf-float32/modeling_lathe.py", root);
     CHECK(!access(path, R_OK), "no %s", path);
+    CHECK_INT(json_array_size(json_object_get(json_array_get(targets, 2), "files")), 3);
     json_decref(json);
 }
 
@@ -321,6 +322,41 @@ static void check_tokenizer(const char *source, struct weights *w, const char *n
     tokenizer_close(b);
 }
 
+/* llama.cpp would take the scores of a unigram model for those of a byte-pair encoding. */
+static void test_unigram(const char *source, struct weights *w)
+{
+    char from[256], dir[256];
+    struct error err = { 0 };
+    struct export_result result;
+    snprintf(from, sizeof from, "%s/tests/golden/tokenizer_unigram", source);
+    snprintf(dir, sizeof dir, "%s/unigram", root);
+    struct export_spec spec = { EXPORT_GGUF, quant_type_named("F32"), from, 512, { 0 } };
+    CHECK_OK(dir_make(dir, &err), err);
+    CHECK(export_model(w, &spec, dir, &result, &err) == E_INPUT, "a unigram model in GGUF");
+    CHECK(strstr(err.text, "is a unigram model"), "%s", err.text);
+    err = (struct error){ 0 };
+    spec.format = EXPORT_HF;
+    CHECK_OK(export_model(w, &spec, dir, &result, &err), err);
+}
+
+/* <s> begins a text and </s> ends it, for whoever reads config.json alone too. */
+static void test_ends(const char *source, struct weights *w, enum export_format format)
+{
+    char from[256], dir[256], path[300];
+    struct error err = { 0 };
+    struct export_result result;
+    snprintf(from, sizeof from, "%s/tests/golden/tokenizer_sentencepiece", source);
+    snprintf(dir, sizeof dir, "%s/ends-%s", root, export_formats[format]);
+    snprintf(path, sizeof path, "%s/config.json", dir);
+    struct export_spec spec = { format, quant_type_named("F32"), from, 512, { 0 } };
+    CHECK_OK(dir_make(dir, &err), err);
+    CHECK_OK(export_model(w, &spec, dir, &result, &err), err);
+    json_t *config = json_load_file(path, 0, NULL);
+    CHECK_INT(json_integer_value(json_object_get(config, "bos_token_id")), 1);
+    CHECK_INT(json_integer_value(json_object_get(config, "eos_token_id")), 2);
+    json_decref(config);
+}
+
 static void test_tokenizers(void)
 {
     const char *source = getenv("LATHE_SOURCE_DIR");
@@ -331,6 +367,9 @@ static void test_tokenizers(void)
     check_tokenizer(source, w, "tokenizer_qwen2");
     check_tokenizer(source, w, "tokenizer_sentencepiece");
     check_tokenizer(source, w, "tokenizer_llama2_strings");
+    test_unigram(source, w);
+    test_ends(source, w, EXPORT_HF);
+    test_ends(source, w, EXPORT_DECILM);
     weights_close(w);
 }
 
@@ -371,6 +410,10 @@ int main(void)
     test_exact(biased, EXPORT_GGUF, "qwen2");
     test_exact(odd, EXPORT_HF, "LatheForCausalLM");
     test_exact(odd, EXPORT_GGUF, "deci");
+    test_exact(rope, EXPORT_GGUF, "llama");
+    d.rope_scaling = (struct rope_scaling){ true, 6, 1.5, 3, 40 };
+    weights_close(rope);
+    rope = source_of(&d, "scaled-oddly");
     test_exact(rope, EXPORT_GGUF, "llama");
     test_no_vocab(plain);
     test_padded(plain, EXPORT_DECILM, false);

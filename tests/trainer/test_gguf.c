@@ -49,6 +49,16 @@ static enum status put(void *user, const char *name, int rows, int cols, struct 
     return err->status;
 }
 
+/* A scaling of positions; NULL: none, or no type. */
+static const char *scaling_key, *scaling_type;
+static double scaling_factor;
+
+static void put_scaling(struct gguf_out *out)
+{
+    if (scaling_key) gguf_put_f32(out, scaling_key, scaling_factor);
+    if (scaling_type) gguf_put_string(out, "deci.rope.scaling.type", scaling_type);
+}
+
 static void put_keys(struct gguf_out *out, const struct shape *s)
 {
     int32_t heads[2], kv[2], ffn[2];
@@ -68,6 +78,7 @@ static void put_keys(struct gguf_out *out, const struct shape *s)
     gguf_put_strings(out, "tokenizer.ggml.tokens", 2);
     gguf_put_item(out, "a", 1);
     gguf_put_item(out, "", 0);
+    put_scaling(out);
 }
 
 static void write_file(const struct shape *s)
@@ -113,6 +124,32 @@ static void test_reads_what_it_wrote(void)
     CHECK_INT(w->max_position, 77);
     CHECK_OK(weights_each(&s, &(struct weights_visit){ w, compare }, &err), err);
     weights_close(w);
+}
+
+/* `words` NULL: it is no scaling. */
+static void check_scaling(const char *key, double factor, const char *type, const char *words)
+{
+    struct error err = { 0 };
+    struct weights *w = NULL;
+    struct shape s = two_layers();
+    scaling_key = key, scaling_factor = factor, scaling_type = type;
+    write_file(&s);
+    bool opened = !weights_open(&w, path, &err);
+    CHECK(opened == !words, "%s %g %s: %s", key, factor, type ? type : "-", err.text);
+    if (words) CHECK(strstr(err.text, words), "'%s' does not say '%s'", err.text, words);
+    weights_close(w);
+    remove(path);
+    scaling_key = scaling_type = NULL;
+}
+
+static void test_scaling(void)
+{
+    check_scaling("deci.rope.scaling.factor", 4, "linear", "rope.scaling.type is 'linear'");
+    check_scaling("deci.rope.scaling.factor", 4, NULL, "key deci.rope.scaling.factor is 4");
+    check_scaling("deci.rope.scale_linear", 4, NULL, "key deci.rope.scale_linear is 4");
+    check_scaling("deci.rope.scaling.factor", 1, NULL, NULL);
+    check_scaling("deci.rope.scaling.factor", 0, "linear", NULL);
+    check_scaling("deci.rope.scaling.factor", 4, "none", NULL);
 }
 
 /* ---- broken files -------------------------------------------------------------------------- */
@@ -208,6 +245,7 @@ int main(void)
 {
     CHECK(mkdtemp(dir), "mkdtemp");
     snprintf(path, sizeof path, "%s/model.gguf", dir);
+    test_scaling();
     test_reads_what_it_wrote();
     test_refusals();
     test_mutants();

@@ -95,6 +95,9 @@ static void test_refusals(void)
     refuses("\"model_type\":\"llama\",\"quantization_config\":{}", "quantization_config");
     refuses("\"model_type\":\"llama\",\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}",
             "rope_type: is linear");
+    refuses("\"model_type\":\"llama\",\"rope_parameters\":{\"rope_type\":\"default\"},"
+            "\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":4}",
+            "rope_scaling/rope_type: is linear");
     refuses("\"model_type\":\"llama\",\"num_key_value_heads\":2", "does not divide");
     refuses("\"model_type\":\"llama\",\"per_layer_config\":{\"2\":{}}",
             "per_layer_config/2: is not a layer");
@@ -124,6 +127,29 @@ static void test_rotary_forms(void)
           "not read");
     CHECK_INT(v4.head_dim, 4);
     CHECK_NEAR(v4.norm_eps, 1e-6, 0);
+}
+
+#define LLAMA3                                                                                     \
+    "\"rope_type\":\"llama3\",\"factor\":32,\"low_freq_factor\":1,\"high_freq_factor\":4,"         \
+    "\"original_max_position_embeddings\":64"
+#define PARAMETERS ",\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":5e5}}"
+
+/* Of the two at once transformers takes rope_scaling, unless it is null or empty. */
+static void test_rotary_forms_at_once(void)
+{
+    struct shape both, empty;
+    struct error err;
+    CHECK_OK(parse("{" COMMON
+                   ",\"model_type\":\"llama\",\"rope_theta\":7e4,\"rope_scaling\":{" LLAMA3
+                   "}" PARAMETERS,
+                   &both, &err),
+             err);
+    CHECK_INT(both.rope_scaling.original_max_position, 64);
+    CHECK_NEAR(both.rope_theta, 7e4, 0);
+    CHECK_OK(
+        parse("{" COMMON ",\"model_type\":\"llama\",\"rope_scaling\":{}" PARAMETERS, &empty, &err),
+        err);
+    CHECK(!empty.rope_scaling.llama3 && empty.rope_theta == 5e5, "an empty rope_scaling counts");
 }
 
 /* ---- folders ------------------------------------------------------------------------------- */
@@ -219,6 +245,8 @@ static void test_folder(void)
           "safetensors\"}}",
           f);
     fclose(f);
+    opens("has type I32"); /* the single file comes first */
+    remove(at("model.safetensors"));
     opens(NULL);
     f = fopen(at("model.safetensors.index.json"), "w");
     fputs("{\"weight_map\":{\"x\":\"../a.safetensors\"}}", f);
@@ -249,6 +277,7 @@ int main(void)
     test_configs();
     test_refusals();
     test_rotary_forms();
+    test_rotary_forms_at_once();
     test_folder();
     test_golden();
     struct error err = { 0 };

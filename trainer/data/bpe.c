@@ -25,6 +25,7 @@ void bpe_release(struct bpe *bpe)
     buf_release(&bpe->spoken);
     free(bpe->spoken_at);
     free(bpe->role);
+    free(bpe->outside);
     *bpe = (struct bpe){ 0 };
 }
 
@@ -47,6 +48,12 @@ enum status bpe_add_rule(struct bpe *bpe, const char *left, size_t n_left, const
     return OK;
 }
 
+int bpe_find(const struct bpe *bpe, const char *text, size_t len)
+{
+    int id = bpe_vocab_find(&bpe->vocab, text, len);
+    return id < 0 || bpe->outside[id] ? -1 : id;
+}
+
 /* ---- finishing ------------------------------------------------------------------------- */
 
 static int id_of_byte(const struct bpe *bpe, int byte)
@@ -55,13 +62,13 @@ static int id_of_byte(const struct bpe *bpe, int byte)
     if (bpe->alphabet == BPE_RUNES && !bpe->byte_fallback) return -1;
     if (bpe->alphabet == BPE_RUNES) {
         snprintf(text, sizeof text, "<0x%02X>", (unsigned)byte);
-        return bpe_vocab_find(&bpe->vocab, text, 6);
+        return bpe_find(bpe, text, 6);
     }
     struct buf symbol;
     char c = (char)byte;
     buf_init(&symbol, 8);
     bpe_bytes_to_text(&symbol, &c, 1);
-    int id = bpe_vocab_find(&bpe->vocab, symbol.bytes, symbol.len);
+    int id = bpe_find(bpe, symbol.bytes, symbol.len);
     buf_release(&symbol);
     return id;
 }
@@ -111,21 +118,29 @@ static bool crosses_spaces(const struct bpe_vocab *vocab)
     return false;
 }
 
+static void note_added(struct bpe *bpe, int n)
+{
+    bpe->role = calloc((size_t)n, 1);
+    bpe->outside = calloc((size_t)n, sizeof *bpe->outside);
+    if (!bpe->role || !bpe->outside) abort();
+    for (int i = 0; i < bpe->added.n; i++) {
+        const struct bpe_added_token *token = &bpe->added.token[i];
+        if (token->id < 0 || token->id >= n) continue;
+        bpe->role[token->id] = token->special ? BPE_SPECIAL : BPE_ADDED;
+        bpe->outside[token->id] |= token->outside;
+    }
+}
+
 enum status bpe_finish(struct bpe *bpe, struct error *err)
 {
     int n = bpe->vocab.n;
     if (!n) return fail(err, E_INPUT, "the vocabulary is empty");
+    note_added(bpe, n);
     for (int c = 0; c < 256; c++) bpe->byte_id[c] = id_of_byte(bpe, c);
     if (bpe->unigram.score) bpe_unigram_finish(&bpe->unigram, &bpe->vocab);
     bpe->spoken_at = calloc((size_t)n + 1, sizeof *bpe->spoken_at);
-    bpe->role = calloc((size_t)n, 1);
-    if (!bpe->spoken_at || !bpe->role) abort();
+    if (!bpe->spoken_at) abort();
 
-    for (int i = 0; i < bpe->added.n; i++) {
-        const struct bpe_added_token *token = &bpe->added.token[i];
-        if (token->id >= 0 && token->id < n)
-            bpe->role[token->id] = token->special ? BPE_SPECIAL : BPE_ADDED;
-    }
     for (int id = 0; id < n; id++) {
         bpe->spoken_at[id] = (uint32_t)bpe->spoken.len;
         speak(bpe, id);

@@ -50,6 +50,7 @@ struct bpe {
     struct buf spoken;    /* what each id says, one after the other */
     uint32_t *spoken_at;  /* vocab.n + 1 offsets into it */
     unsigned char *role;  /* of each id, enum bpe_role */
+    bool *outside;        /* of each id: an added token that the model's vocabulary lacks */
 };
 
 void bpe_init(struct bpe *bpe);
@@ -61,6 +62,9 @@ enum status bpe_add_rule(struct bpe *bpe, const char *left, size_t n_left, const
 
 /* Call once when everything is in. */
 enum status bpe_finish(struct bpe *bpe, struct error *err);
+
+/* The token of the model's own vocabulary with that text, or -1. After bpe_finish. */
+int bpe_find(const struct bpe *bpe, const char *text, size_t len);
 
 /* Ids are below this; there may be holes. */
 static inline int bpe_vocab_size(const struct bpe *bpe) { return bpe->vocab.n; }

@@ -15,6 +15,7 @@
  *   rstrip       takes the white space behind it along
  *   single_word  counts only with no word character before or behind it
  *   special      is control, not text: decoding may leave it out
+ *   outside      is not in the model's vocabulary: no word and no character becomes it
  */
 enum { BPE_MAX_ADDED = 65536, BPE_MAX_ADDED_BYTES = 4096 };
 
@@ -22,7 +23,7 @@ struct bpe_added_token {
     char *text; /* owned by struct bpe_added */
     size_t len;
     int id;
-    bool special, normalized, lstrip, rstrip, single_word;
+    bool special, normalized, lstrip, rstrip, single_word, outside;
     int next; /* of those with the same first byte, longest first; -1 ends */
 };
 

@@ -68,7 +68,7 @@ static void start_from_runes(struct bpe_encoder *e, const char *word, size_t len
     for (size_t i = 0, n; i < len; i += n) {
         n = bpe_rune(word + i, len - i, &rune);
         if (!n) n = 1;
-        int id = bpe_vocab_find(&e->bpe->vocab, word + i, n);
+        int id = bpe_find(e->bpe, word + i, n);
         if (id >= 0) ids_put(&e->word, id);
         known = id >= 0 || put_bytes(e, word + i, n, !known);
     }
@@ -78,10 +78,10 @@ static void start_from_runes(struct bpe_encoder *e, const char *word, size_t len
 static int whole(struct bpe_encoder *e, const char *word, size_t len)
 {
     if (len > BPE_MAX_TOKEN_BYTES) return -1;
-    if (e->bpe->alphabet == BPE_RUNES) return bpe_vocab_find(&e->bpe->vocab, word, len);
+    if (e->bpe->alphabet == BPE_RUNES) return bpe_find(e->bpe, word, len);
     buf_clear(&e->mapped);
     bpe_bytes_to_text(&e->mapped, word, len);
-    return bpe_vocab_find(&e->bpe->vocab, e->mapped.bytes, e->mapped.len);
+    return bpe_find(e->bpe, e->mapped.bytes, e->mapped.len);
 }
 
 /* The token that starts at a node, or -1: what is unknown, said or not. */
@@ -101,7 +101,7 @@ static void likeliest(struct bpe_encoder *e, const char *word, size_t len)
         int id = token_at(bpe, node, at);
         end = node[at].next;
         while (id < 0 && end < len && token_at(bpe, node, end) < 0) end = node[end].next;
-        if (id < 0) id = bpe_vocab_find(&bpe->vocab, word + at, end - at);
+        if (id < 0) id = bpe_find(bpe, word + at, end - at);
         if (id >= 0)
             ids_put(&e->word, id);
         else

@@ -14,6 +14,7 @@ struct reading {
     struct bpe *bpe;
     const struct gguf *g;
     const struct gguf_key *tokens, *types, *scores;
+    bool adds_bos; /* when the file does not say */
     struct error *err;
 };
 
@@ -48,8 +49,8 @@ static enum status add_token(struct reading *r, int id, struct gguf_text text)
         return fail(r->err, E_INPUT, "token %d has a NUL inside", id);
     TRY(bpe_vocab_add(&r->bpe->vocab, id, text.bytes, text.len, r->err));
     if (type == UNKNOWN) r->bpe->unknown = id;
-    if (type == CONTROL || type == USER_DEFINED)
-        return bpe_add_whole(r->bpe, id, text.bytes, text.len, type == CONTROL, r->err);
+    if (type == CONTROL || type == USER_DEFINED || type == UNKNOWN)
+        return bpe_add_whole(r->bpe, id, text.bytes, text.len, type != USER_DEFINED, r->err);
     return OK;
 }
 
@@ -116,6 +117,7 @@ static enum status read_gpt2(struct reading *r)
     TRY(r->err->status);
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (strcmp(pre, known[i].pre)) continue;
+        r->adds_bos = known[i].family == BPE_LLAMA3;
         TRY(bpe_set_family(r->bpe, known[i].family, r->err));
         TRY(add_tokens(r));
         return add_merges(r);
@@ -127,7 +129,7 @@ static enum status read_gpt2(struct reading *r)
 
 static enum status read_llama(struct reading *r)
 {
-    r->bpe->fuse_unknown = true;
+    r->bpe->fuse_unknown = r->adds_bos = true;
     bool prefix = gguf_int_or(r->g, "tokenizer.ggml.add_space_prefix", 0, 1, 1, r->err) != 0;
     TRY(bpe_use_meta_spaces(r->bpe, prefix, r->err));
     TRY(add_tokens(r));
@@ -154,8 +156,7 @@ static enum status read_all(struct reading *r)
     else
         return fail(r->err, E_INPUT, "key tokenizer.ggml.model is '%s'; gpt2 and llama can be read",
                     model);
-    if (gguf_int_or(r->g, "tokenizer.ggml.add_bos_token", 0, 1, r->bpe->alphabet == BPE_RUNES,
-                    r->err))
+    if (gguf_int_or(r->g, "tokenizer.ggml.add_bos_token", 0, 1, r->adds_bos, r->err))
         r->bpe->bos = id_of(r, "tokenizer.ggml.bos_token_id");
     if (gguf_int_or(r->g, "tokenizer.ggml.add_eos_token", 0, 1, 0, r->err))
         r->bpe->eos = id_of(r, "tokenizer.ggml.eos_token_id");

@@ -122,6 +122,10 @@ static enum status put_all(struct gguf_out *out, const struct bpe *bpe, const st
     if (bpe->vocab.n > vocab_size)
         return fail(err, E_INPUT, "the tokenizer has %d tokens, the model only %d", bpe->vocab.n,
                     vocab_size);
+    if (bpe->unigram.score)
+        return fail(err, E_INPUT,
+                    "the tokenizer is a unigram model; llama.cpp would join by scores instead, to "
+                    "other ids; take hf");
     if (!pre)
         return fail(
             err, E_INPUT,

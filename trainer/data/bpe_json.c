@@ -231,6 +231,7 @@ static enum status add_token(struct bpe *bpe, struct bpe_added_token *token, str
 {
     struct buf norm, scratch;
     int known = bpe_vocab_find(&bpe->vocab, token->text, token->len);
+    token->outside = known < 0;
     if (known >= 0)
         token->id = known;
     else

@@ -85,7 +85,7 @@ struct reading {
     int id; /* of the next piece */
     uint64_t model_type;
     int unused; /* a piece that may not be made, or -1 */
-    bool prefix, removes_spaces, escapes, has_rules;
+    bool prefix, removes_spaces, escapes, has_rules, suffix;
     struct error *err;
 };
 
@@ -150,8 +150,10 @@ static enum status read_piece(struct reading *r, struct message m)
 static void read_trainer(struct reading *r, struct message m)
 {
     struct proto_field f;
-    while (next(&m, &f, r->err))
+    while (next(&m, &f, r->err)) {
         if (f.number == 3 && f.wire == VARINT) r->model_type = f.value;
+        if (f.number == 24 && f.wire == VARINT) r->suffix = f.value != 0;
+    }
 }
 
 static void read_normalizer(struct reading *r, struct message m)
@@ -176,10 +178,11 @@ static enum status check(const struct reading *r)
         return fail(r->err, E_INPUT,
                     "piece %d of the unigram model is unused, which a tokenizer.json cannot say",
                     r->unused);
-    if (r->has_rules || r->removes_spaces || !r->escapes)
+    if (r->has_rules || r->removes_spaces || r->suffix || !r->escapes)
         return fail(r->err, E_INPUT, "the sentencepiece model %s, which is not supported",
                     r->has_rules        ? "normalises text by rules of its own"
                     : r->removes_spaces ? "removes extra spaces"
+                    : r->suffix         ? "keeps a word's space behind it"
                                         : "keeps spaces as they are");
     return OK;
 }

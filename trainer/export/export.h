@@ -15,8 +15,11 @@
  *   decilm       DeciLMForCausalLM with block_configs: query heads alike, FFN a multiple of 256;
  *                padded as little as that takes
  *   gguf         llama or qwen2 when all layers are alike, deci otherwise
- *   safetensors  weights and shape.json, nothing else
- *   shape        shape.json, OpenELM's arrays and per_layer_config; no weights
+ *   safetensors  the weights, and what shape writes
+ *   shape        shape.json and openelm.json (OpenELM's arrays); no weights
+ *
+ * All of them get a README.md; tokenizer and settings come along with the first three, inside
+ * the file with gguf.
  *
  * Element types: F32, F16, BF16 for all with weights; Q8_0 and Q4_0 for gguf. In GGUF, vectors
  * stay F32, and matrices whose rows are no multiple of the block become F16.

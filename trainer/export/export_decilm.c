@@ -74,7 +74,7 @@ static void put_id(struct emit *e, const char *key, int id)
 }
 
 static void put_config(struct emit *e, const struct shape *s, const struct export_spec *spec,
-                       int eos)
+                       struct export_ends ends)
 {
     emit_begin(e, '{');
     put_head(e);
@@ -92,8 +92,8 @@ static void put_config(struct emit *e, const struct shape *s, const struct expor
     emit_kv_bool(e, "attention_bias", false);
     emit_kv_bool(e, "mlp_bias", false);
     emit_kv_int(e, "max_position_embeddings", spec->max_position);
-    put_id(e, "bos_token_id", eos);
-    put_id(e, "eos_token_id", eos);
+    put_id(e, "bos_token_id", ends.bos);
+    put_id(e, "eos_token_id", ends.eos);
     emit_kv_string(e, "torch_dtype",
                    spec->type->type == GGML_F16    ? "float16"
                    : spec->type->type == GGML_BF16 ? "bfloat16"
@@ -105,15 +105,15 @@ static void put_config(struct emit *e, const struct shape *s, const struct expor
     emit_end(e);
 }
 
-static enum status write_config(const struct shape *s, const struct export_spec *spec, int eos,
-                                const char *dir, struct error *err)
+static enum status write_config(const struct shape *s, const struct export_spec *spec,
+                                struct export_ends ends, const char *dir, struct error *err)
 {
     char path[PATH_ROOM];
     struct buf text;
     struct emit e;
     buf_init(&text, HF_CONFIG_MAX_BYTES);
     emit_init(&e, &text);
-    put_config(&e, s, spec, eos);
+    put_config(&e, s, spec, ends);
     export_text(dir, "config.json", &text, err);
     buf_release(&text);
     TRY(err->status);
@@ -133,7 +133,7 @@ enum status export_decilm(struct weights *w, const struct export_spec *spec, con
     out->has_weights = true;
     strcpy(out->architecture, "DeciLMForCausalLM");
     TRY(export_tokenizer(spec, dir, &ends, err));
-    TRY(write_config(&out->shape, spec, ends.eos, dir, err));
+    TRY(write_config(&out->shape, spec, ends, dir, err));
     TRY(weights_pad(&padded, w, &out->shape, err));
     export_tensors(padded, spec->type, dir, err);
     weights_close(padded);

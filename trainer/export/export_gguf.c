@@ -55,6 +55,17 @@ static uint32_t file_type(const struct quant_type *type)
     }
 }
 
+/* What rope_freqs.weight was made of (gguf_shape.h): its divisors do not tell. */
+static void put_scaling(struct gguf_out *out, const struct shape *s)
+{
+    const struct rope_scaling *r = &s->rope_scaling;
+    gguf_put_u32(out, key_of(s, "rope.scaling.original_context_length"),
+                 (uint32_t)r->original_max_position);
+    gguf_put_f32(out, key_of(s, "rope.llama3.factor"), r->factor);
+    gguf_put_f32(out, key_of(s, "rope.llama3.low_freq_factor"), r->low_freq_factor);
+    gguf_put_f32(out, key_of(s, "rope.llama3.high_freq_factor"), r->high_freq_factor);
+}
+
 static void put_shape(struct gguf_out *out, const struct shape *s, int max_position)
 {
     gguf_put_u32(out, key_of(s, "block_count"), (uint32_t)s->n_layers);
@@ -69,6 +80,7 @@ static void put_shape(struct gguf_out *out, const struct shape *s, int max_posit
     gguf_put_f32(out, key_of(s, "attention.layer_norm_rms_epsilon"), s->norm_eps);
     gguf_put_u32(out, key_of(s, "rope.dimension_count"), (uint32_t)s->head_dim);
     gguf_put_f32(out, key_of(s, "rope.freq_base"), s->rope_theta);
+    if (s->rope_scaling.llama3) put_scaling(out, s);
 }
 
 static enum status put_keys(struct writing *wr, struct error *err)

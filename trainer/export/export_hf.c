@@ -13,9 +13,9 @@ static const char *dtype_name(const struct quant_type *type)
     return type->type == GGML_F16 ? "float16" : type->type == GGML_BF16 ? "bfloat16" : "float32";
 }
 
-static json_t *config_of(const struct shape *shape, int max_position, int eos)
+static json_t *config_of(const struct shape *shape, int max_position, struct export_ends ends)
 {
-    struct hf_config_extra extra = { .max_position = max_position, .eos_id = eos };
+    struct hf_config_extra extra = { .max_position = max_position, .eos_id = ends.eos };
     struct buf text;
     struct emit e;
     buf_init(&text, HF_CONFIG_MAX_BYTES);
@@ -24,6 +24,7 @@ static json_t *config_of(const struct shape *shape, int max_position, int eos)
     json_t *config = json_loadb(text.bytes, text.len, 0, NULL);
     buf_release(&text);
     if (!config) abort();
+    if (ends.bos >= 0) json_object_set_new(config, "bos_token_id", json_integer(ends.bos));
     return config;
 }
 
@@ -74,7 +75,7 @@ enum status export_hf(struct weights *w, const struct export_spec *spec, const c
     strcpy(out->architecture, !out->is_stock      ? "LatheForCausalLM"
                               : w->shape.qkv_bias ? "Qwen2ForCausalLM"
                                                   : "LlamaForCausalLM");
-    json_t *config = config_of(&w->shape, spec->max_position, ends.eos);
+    json_t *config = config_of(&w->shape, spec->max_position, ends);
     if (!out->is_stock) use_own_classes(config, &w->shape);
     json_object_set_new(config, "torch_dtype", json_string(dtype_name(spec->type)));
     write_config(config, dir, err);

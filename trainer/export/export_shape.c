@@ -1,4 +1,4 @@
-/* The shape alone: ours, OpenELM's arrays, and the per-layer members of Hugging Face. */
+/* The shape alone: ours, and OpenELM's arrays. */
 #include "trainer/export/export.h"
 
 static enum status write_ours(const struct shape *shape, const char *dir, struct error *err)

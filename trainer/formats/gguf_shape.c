@@ -1,5 +1,6 @@
 #include "trainer/formats/gguf_shape.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,19 +57,29 @@ static enum status read_arch(struct reading *r)
                 "key general.architecture is '%s'; llama, qwen2 and deci can be read", name);
 }
 
+/* Without a type llama.cpp scales linearly, by the factor's old name too; 0 is no factor. */
+static enum status refuse_scaling(struct reading *r)
+{
+    char type[64];
+    gguf_string(r->g, key_of(r, "rope.scaling.type"), type, sizeof type, r->err);
+    bool old = !gguf_key(r->g, key_of(r, "rope.scaling.factor"));
+    double factor = double_or(r, old ? "rope.scale_linear" : "rope.scaling.factor", 1e6, 1);
+    TRY(r->err->status);
+    if (factor == 0 || factor == 1 || !strcmp(type, "none")) return OK;
+    if (*type)
+        return fail(r->err, E_INPUT, "key %s.rope.scaling.type is '%s', which we do not compute",
+                    r->arch, type);
+    return fail(r->err, E_INPUT,
+                "key %s is %g: positions are scaled linearly, which we do not compute", r->key,
+                factor);
+}
+
 /* Things that our models lack. */
 static enum status refuse_others(struct reading *r)
 {
-    char scaling[64];
     if (gguf_int_or(r->g, key_of(r, "expert_count"), 0, 1 << 20, 0, r->err) > 0)
         return fail(r->err, E_INPUT, "key %s is not 0; mixtures of experts cannot be read", r->key);
-    gguf_string(r->g, key_of(r, "rope.scaling.type"), scaling, sizeof scaling, r->err);
-    TRY(r->err->status);
-    double factor = double_or(r, "rope.scaling.factor", 1e6, 1);
-    if (*scaling && strcmp(scaling, "none") && factor != 1)
-        return fail(r->err, E_INPUT, "key %s.rope.scaling.type is '%s', which we do not compute",
-                    r->arch, scaling);
-    return r->err->status;
+    return refuse_scaling(r);
 }
 
 /* ---- widths, one for all or one per layer -------------------------------------------------- */
@@ -157,9 +168,11 @@ static bool fits(const struct shape *shape, const float *divisor)
     return true;
 }
 
-/* The file keeps divisors only; all published models have factors 1 and 4 on 8192 positions. */
+/* Files of others keep divisors only; all published models have factors 1 and 4 on 8192
+ * positions. */
 static enum status read_scaling(struct reading *r, struct shape *shape)
 {
+    struct rope_scaling *s = &shape->rope_scaling;
     const struct gguf_tensor *t = gguf_tensor(r->g, "rope_freqs.weight");
     float divisor[SHAPE_MAX_HEAD_DIM], most = 1;
     if (!t) return OK;
@@ -172,12 +185,18 @@ static enum status read_scaling(struct reading *r, struct shape *shape)
         most = divisor[i] > most ? divisor[i] : most;
         all_one = all_one && divisor[i] == 1;
     }
-    if (all_one) return OK;
-    shape->rope_scaling = (struct rope_scaling){ true, (double)most, 1, 4, 8192 };
-    return fits(shape, divisor) ? OK
-                                : fail(r->err, E_INPUT,
-                                       "tensor rope_freqs.weight holds a rope scaling other than "
-                                       "llama3's with factors 1 and 4 on 8192 positions");
+    if (all_one && !gguf_key(r->g, key_of(r, "rope.llama3.factor"))) return OK;
+    s->llama3 = true;
+    s->factor = double_or(r, "rope.llama3.factor", 1e6, (double)most);
+    s->low_freq_factor = double_or(r, "rope.llama3.low_freq_factor", 1e6, 1);
+    s->high_freq_factor = double_or(r, "rope.llama3.high_freq_factor", 1e6, 4);
+    s->original_max_position = int_or(r, "rope.scaling.original_context_length", INT_MAX, 8192);
+    TRY(r->err->status);
+    if (fits(shape, divisor)) return OK;
+    return fail(r->err, E_INPUT,
+                "tensor rope_freqs.weight holds a rope scaling other than llama3's with factors "
+                "%g and %g on %d positions",
+                s->low_freq_factor, s->high_freq_factor, s->original_max_position);
 }
 
 /* ---- the whole ----------------------------------------------------------------------------- */

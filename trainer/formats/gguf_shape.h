@@ -10,7 +10,11 @@
  * Architectures llama (one width for all layers), qwen2 (the same, with biases on q, k, v)
  * and deci (arrays over the layers). Widths may be numbers or arrays in any of them. The
  * head is tied when there is no output.weight. llama3's rope scaling is stored as a tensor
- * of divisors, rope_freqs.weight, from which the usual settings are recognised.
+ * of divisors, rope_freqs.weight, from which the usual settings are recognised; others need
+ * keys beside it, of which llama.cpp knows the first and uses none:
+ *
+ *     <arch>.rope.scaling.original_context_length
+ *     <arch>.rope.llama3.factor .low_freq_factor .high_freq_factor
  *
  * Rows of q and k are stored pairwise in llama and deci: row 2 i + j of a head is our row
  * j head_dim / 2 + i. qwen2 keeps ours.

@@ -7,7 +7,7 @@
  * Weights on disk, whatever the format: a shape and tensors by Hugging Face name,
  * converted to float32 one at a time, so that no second copy of a model is held.
  *
- *     folder with config.json and model.safetensors, or with
+ *     folder with config.json and model.safetensors, or, where that is missing, with
  *       model.safetensors.index.json and the shards it names   (weights_hf.c)
  *     a .gguf file                                              (weights_gguf.c)
  *

@@ -92,11 +92,13 @@ static enum status open_index(struct hf *hf, const char *dir, const char *path, 
     return err->status ? fail_in(err, "model.safetensors.index.json") : OK;
 }
 
+/* With both the single file counts, as in transformers. */
 static enum status open_shards(struct hf *hf, const char *dir, struct error *err)
 {
-    char path[PATH_ROOM];
-    TRY(path_join(path, dir, "model.safetensors.index.json", err));
-    if (!access(path, F_OK)) return open_index(hf, dir, path, err);
+    char single[PATH_ROOM], index[PATH_ROOM];
+    TRY(path_join(single, dir, "model.safetensors", err));
+    TRY(path_join(index, dir, "model.safetensors.index.json", err));
+    if (access(single, F_OK) && !access(index, F_OK)) return open_index(hf, dir, index, err);
     return add_shard(hf, dir, "model.safetensors", err);
 }
 
