@@ -168,12 +168,18 @@ static enum status read_config(struct shape *shape, struct field *f)
     return f->err->status;
 }
 
-/* eos_token_id may be a list; the first counts. */
+/* It may be a list; the first counts. */
+static int token_id(struct field *f, const char *key)
+{
+    json_t *id = field_json(f, key);
+    if (json_is_array(id)) id = json_array_get(id, 0);
+    return json_is_integer(id) ? (int)json_integer_value(id) : -1;
+}
+
 static void read_extra(struct hf_config_extra *extra, struct field *f)
 {
-    json_t *eos = field_json(f, "eos_token_id");
-    if (json_is_array(eos)) eos = json_array_get(eos, 0);
-    extra->eos_id = json_is_integer(eos) ? (int)json_integer_value(eos) : -1;
+    extra->bos_id = token_id(f, "bos_token_id");
+    extra->eos_id = token_id(f, "eos_token_id");
     extra->max_position = (int)field_int_or(f, "max_position_embeddings", 0, INT_MAX, 0);
 }
 

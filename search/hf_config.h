@@ -35,8 +35,8 @@
 enum { HF_CONFIG_MAX_BYTES = 4 << 20 };
 
 struct hf_config_extra {
-    int max_position; /* max_position_embeddings; 0: not given */
-    int eos_id;       /* -1: none */
+    int max_position;   /* max_position_embeddings; 0: not given */
+    int bos_id, eos_id; /* -1: none */
 };
 
 /* `extra` may be NULL. */

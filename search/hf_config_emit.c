@@ -92,16 +92,13 @@ static void emit_kind(const struct shape *s, struct emit *e)
     emit_end(e);
 }
 
-static void emit_token_ids(const struct hf_config_extra *extra, struct emit *e)
+static void emit_token_id(struct emit *e, const char *key, int id)
 {
-    static const char *const keys[] = { "bos_token_id", "eos_token_id" };
-    for (int i = 0; i < 2; i++) {
-        emit_key(e, keys[i]);
-        if (extra->eos_id >= 0)
-            emit_int(e, extra->eos_id);
-        else
-            emit_null(e);
-    }
+    emit_key(e, key);
+    if (id >= 0)
+        emit_int(e, id);
+    else
+        emit_null(e);
 }
 
 void hf_config_emit(const struct shape *shape, const struct hf_config_extra *extra, struct emit *e)
@@ -121,7 +118,8 @@ void hf_config_emit(const struct shape *shape, const struct hf_config_extra *ext
         emit_kv_bool(e, "attention_bias", shape->qkv_bias);
         emit_kv_bool(e, "mlp_bias", false);
     }
-    emit_token_ids(extra, e);
+    emit_token_id(e, "bos_token_id", extra->bos_id);
+    emit_token_id(e, "eos_token_id", extra->eos_id);
     emit_kv_string(e, "torch_dtype", "float32");
     emit_end(e);
 }

@@ -92,15 +92,14 @@ static enum status write_json(const char *dir, const char *name, const struct bu
     return file_write(path, json->bytes, json->len, err);
 }
 
-static enum status write_config(const struct shape *shape, int max_position, int eos,
+static enum status write_config(const struct shape *shape, const struct hf_config_extra *hf,
                                 const char *dir, struct error *err)
 {
-    struct hf_config_extra hf = { max_position, eos };
     struct buf json;
     struct emit e;
     buf_init(&json, HF_CONFIG_MAX_BYTES);
     emit_init(&e, &json);
-    hf_config_emit(shape, &hf, &e);
+    hf_config_emit(shape, hf, &e);
     write_json(dir, "config.json", &json, err);
     buf_clear(&json);
     emit_init(&e, &json);
@@ -111,10 +110,9 @@ static enum status write_config(const struct shape *shape, int max_position, int
 }
 
 /* Whatever tokenizer_open reads becomes a tokenizer.json, with what begins and ends a text beside
- * it; *eos is asked for where it is -1. A model without one, or with one that we cannot read, is a
- * model all the same. */
-static enum status copy_tokenizer(const struct model_folder_extra *extra, const char *dir, int *eos,
-                                  struct error *err)
+ * it and in `hf`. A model without one, or with one that we cannot read, is a model all the same. */
+static enum status copy_tokenizer(const struct model_folder_extra *extra, const char *dir,
+                                  struct hf_config_extra *hf, struct error *err)
 {
     struct tokenizer *t;
     struct ends ends;
@@ -125,7 +123,8 @@ static enum status copy_tokenizer(const struct model_folder_extra *extra, const 
         return OK;
     }
     ends_read(&ends, t, extra->tokenizer_dir);
-    if (*eos < 0) *eos = ends.eos;
+    if (hf->eos_id < 0) hf->eos_id = ends.eos;
+    hf->bos_id = ends.bos >= 0 ? ends.bos : hf->eos_id;
     if (!t->save(t, dir, err)) ends_write(&ends, t, extra->max_position, dir, err);
     tokenizer_close(t);
     return err->status;
@@ -137,9 +136,9 @@ static enum status write_parts(struct model *model, const char *dir,
 {
     TRY(dir_make(dir, err));
     TRY(write_weights(model, dir, sha256, err));
-    int eos = extra->eos_id;
-    TRY(copy_tokenizer(extra, dir, &eos, err));
-    return write_config(model_shape(model), extra->max_position, eos, dir, err);
+    struct hf_config_extra hf = { extra->max_position, extra->eos_id, extra->eos_id };
+    TRY(copy_tokenizer(extra, dir, &hf, err));
+    return write_config(model_shape(model), &hf, dir, err);
 }
 
 enum status model_folder_write(struct model *model, const char *path,

@@ -4,7 +4,7 @@
 /* What reads must be possible, and must read the same after it was written. */
 static void round_trip(const struct shape *shape)
 {
-    struct hf_config_extra extra = { 8, -1 };
+    struct hf_config_extra extra = { 8, -1, -1 };
     struct shape again;
     struct buf json;
     struct emit e;

@@ -39,11 +39,11 @@ static void there_and_back(const struct shape *s)
     struct error err = { 0 };
     buf_init(&json, 1 << 16);
     emit_init(&e, &json);
-    hf_config_emit(s, &(struct hf_config_extra){ 64, 7 }, &e);
+    hf_config_emit(s, &(struct hf_config_extra){ 64, 5, 7 }, &e);
     struct hf_config_extra extra;
     CHECK_OK(hf_config_parse(&got, &extra, json.bytes, json.len, &err), err);
     CHECK(shape_equal(s, &got), "%s", json.bytes);
-    CHECK(extra.max_position == 64 && extra.eos_id == 7, "%s", json.bytes);
+    CHECK(extra.max_position == 64 && extra.bos_id == 5 && extra.eos_id == 7, "%s", json.bytes);
     buf_release(&json);
 }
 
@@ -182,7 +182,7 @@ static void write_config(const struct shape *s)
     struct error err = { 0 };
     buf_init(&json, 1 << 16);
     emit_init(&e, &json);
-    hf_config_emit(s, &(struct hf_config_extra){ 64, -1 }, &e);
+    hf_config_emit(s, &(struct hf_config_extra){ 64, -1, -1 }, &e);
     CHECK_OK(file_write(at("config.json"), json.bytes, json.len, &err), err);
     buf_release(&json);
 }

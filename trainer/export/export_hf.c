@@ -15,7 +15,7 @@ static const char *dtype_name(const struct quant_type *type)
 
 static json_t *config_of(const struct shape *shape, int max_position, struct export_ends ends)
 {
-    struct hf_config_extra extra = { .max_position = max_position, .eos_id = ends.eos };
+    struct hf_config_extra extra = { max_position, ends.bos, ends.eos };
     struct buf text;
     struct emit e;
     buf_init(&text, HF_CONFIG_MAX_BYTES);
@@ -24,7 +24,6 @@ static json_t *config_of(const struct shape *shape, int max_position, struct exp
     json_t *config = json_loadb(text.bytes, text.len, 0, NULL);
     buf_release(&text);
     if (!config) abort();
-    if (ends.bos >= 0) json_object_set_new(config, "bos_token_id", json_integer(ends.bos));
     return config;
 }
 
