@@ -203,7 +203,7 @@ def leavers(lathed, n):
     until(waiting, n, 10, "statements wait")
     for s in gone:
         s.close()
-    until(waiting, 0, 10, "statements of clients that have left still wait")  # far below their time-out
+    until(waiting, 0, 10, "statements of clients that have left still wait")  # below their time-out of 15
     assert holder.poll() is None, "the table was let go of"
     lathed.get("/v1/searches")  # by those connections
     holder.kill()
