@@ -103,7 +103,7 @@ static void got_past(struct pg_query *query, PGresult *rows, const struct error 
             struct hub_event event = hub_event_of(rows, i);
             room = give(r, &event);
         }
-        if (room && n < PAGE && pg_int(rows, 0, 4) > r->cursor) r->cursor = pg_int(rows, 0, 4);
+        if (room && n < PAGE) r->cursor = pg_int(rows, 0, 4); /* also down, from an id that never was */
         if (room && n < PAGE)
             go_live(r);
         else if (room)

@@ -190,22 +190,20 @@ def leavers(lathed, n):
     """Statements of clients that have left are stopped: here they wait for a table that somebody holds."""
     def sql(text):
         return ["psql", "-XAtq", "-h", str(lathed.dir / "pg/run"), "-U", "lathe", "postgres", "-c", text]
+    locked = "select count(*) from pg_locks where relation = 'dataset'::regclass and mode = 'AccessExclusiveLock' and granted"
     waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%from dataset%'"
-    def count():
-        return int(subprocess.run(sql(waiting), capture_output=True, text=True, check=True).stdout)
-    holder = subprocess.Popen(sql("begin; lock table dataset; select pg_sleep(20)"))
-    time.sleep(0.5)
+    def until(query, want, seconds, what):
+        deadline, n = time.monotonic() + seconds * PATIENCE, None
+        while n != want:
+            assert time.monotonic() < deadline, f"{n} {what}, should be {want}"
+            n = int(subprocess.run(sql(query), capture_output=True, text=True, check=True).stdout)
+    holder = subprocess.Popen(sql("begin; lock table dataset; select pg_sleep(600)"))
+    until(locked, 1, 20, "locks are held")
     gone = [connect(lathed, head(lathed, "/v1/datasets") + "\r\n") for _ in range(n)]
-    deadline = time.monotonic() + 10
-    while count() < n:
-        assert time.monotonic() < deadline, f"{count()} of {n} statements wait"
-        time.sleep(0.1)
+    until(waiting, n, 10, "statements wait")
     for s in gone:
         s.close()
-    deadline = time.monotonic() + 10  # far below the time-out of statements
-    while count():
-        assert time.monotonic() < deadline, f"{count()} statements of clients that have left still wait"
-        time.sleep(0.1)
+    until(waiting, 0, 10, "statements of clients that have left still wait")  # below their time-out of 15
     assert holder.poll() is None, "the table was let go of"
     lathed.get("/v1/searches")  # by those connections
     holder.kill()

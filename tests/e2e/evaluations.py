@@ -163,7 +163,7 @@ def what_is_refused(lathed, run, up):
 def long_file(lathed):
     rng = random.Random(2)
     return lathed.post("/v1/uploads", raw=lines(*(
-        {"text": " ".join(rng.choice(WORDS) for _ in range(600))} for _ in range(24))))["id"]
+        {"text": " ".join(rng.choice(WORDS) for _ in range(600))} for _ in range(48))))["id"]
 
 
 def wait_for_progress(lathed, path, share):
@@ -182,8 +182,7 @@ def disturbed(lathed, run, up):
     path = "/v1/evaluations/" + lathed.post("/v1/evaluations", body)["id"]
     hits = 0
     if wait_for_progress(lathed, path, 0.1):
-        lathed.post(path + "/pause", status=200)
-        if lathed.wait(path, ("paused", "succeeded"))["state"] == "paused":
+        if lathed.pause(path) and lathed.wait(path, ("paused", "succeeded"))["state"] == "paused":
             hits += 1
             lathed.post(path + "/resume", status=200)
     if wait_for_progress(lathed, path, 0.3):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A search that is disturbed ends as the undisturbed one does: the same removals, the same shape, the
 same loss to the bit. Its trainer, then lathed, then PostgreSQL are killed with -9 at random moments
-while it runs, and it is paused and resumed; faults.py SEED says which moments."""
+while it runs, and it is paused and resumed, slowly and at once; faults.py SEED says which moments."""
 import random, sys, time
 from lathed import Lathed, SEARCH, make_dataset, skip_unless_possible
 
@@ -59,12 +59,19 @@ def disturb(lathed, rng, last_step, how, path):
 
 
 def pause_and_resume(lathed, path):
-    lathed.post(path + "/pause", status=200)
-    lathed.wait(path, ("paused", "succeeded"))
-    if lathed.get(path)["state"] == "paused":
-        time.sleep(0.2)
-        assert lathed.post(path + "/resume", status=200)["state"] in ("queued", "starting", "running")
+    if not lathed.pause(path) or lathed.wait(path, ("paused", "succeeded"))["state"] != "paused":
+        return False
+    time.sleep(0.2)
+    assert lathed.post(path + "/resume", status=200)["state"] in ("queued", "starting", "running")
     return True
+
+
+def pause_and_resume_at_once(lathed, path):
+    """Its trainer may not have heard of the pause when it may run again."""
+    if not lathed.pause(path):
+        return False
+    reply = lathed.patiently("POST", path + "/resume", body={})
+    return reply.status == 200 and lathed.wait(path, ("queued", "starting", "running", "succeeded"))["state"] != "succeeded"
 
 
 def restart(lathed):
@@ -88,7 +95,8 @@ def main(seed):
 
         for what, how in [("trainer killed", lathed.kill_trainer), ("lathed killed", lambda: restart(lathed)),
                           ("PostgreSQL killed", lathed.kill_postgres),
-                          ("paused", lambda: pause_and_resume(lathed, path))]:
+                          ("paused", lambda: pause_and_resume(lathed, path)),
+                          ("paused and resumed at once", lambda: pause_and_resume_at_once(lathed, path))]:
             began = time.monotonic()
             path = start(lathed, data)
             hits = disturb(lathed, rng, search["step"], how, path)

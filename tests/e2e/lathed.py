@@ -166,6 +166,12 @@ class Lathed:
         assert reply.status == status, f"POST {path}: {reply.status} {reply.body[:500]}"
         return reply.json
 
+    def pause(self, path):
+        """False when it was over before."""
+        reply = self.patiently("POST", path + "/pause", body={})
+        assert reply.status == 200 or reply.status == 409 and "succeeded already" in reply.json["detail"], (reply.status, reply.body[:500])
+        return reply.status == 200
+
     def pages(self, path):
         items, token = [], None
         while True:

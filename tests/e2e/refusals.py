@@ -150,6 +150,8 @@ def not_in_this_state(lathed, data, model):
     reply = lathed.ask("POST", "/v1/runs", {"architecture": source["id"], "init": "inherit", "budget": {"tokens": 10}})
     refused(reply, 409, "conflict", "/architecture", "no weights")
     assert lathed.post(path + "/cancel", status=200)["id"] == search["id"]
+    for late in ("/pause", "/resume"):  # its trainer may not have stopped yet
+        refused(lathed.ask("POST", path + late, {}), 409, "conflict", says="cancelled")
     search = lathed.wait(path)
     assert search["state"] == "cancelled", search
     assert lathed.post(path + "/cancel", status=200)["state"] == "cancelled", "asking twice is harmless"

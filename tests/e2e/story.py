@@ -2,7 +2,7 @@
 """The whole story over HTTP, with the real lathe-train: text becomes a data set, a search prunes a
 model, every removal is an architecture, arms are trained and compared."""
 import threading
-from lathed import Lathed, SEARCH, SHAPE, make_dataset, skip_unless_possible
+from lathed import PATIENCE, Lathed, SEARCH, SHAPE, make_dataset, skip_unless_possible
 
 
 def watch(lathed, query, into):
@@ -29,7 +29,8 @@ def search_story(lathed):
     watcher = threading.Thread(target=watch, args=(lathed, "?resource=" + created["id"], events))
     watcher.start()
     search = lathed.wait(path)
-    watcher.join(10)
+    watcher.join(60 * PATIENCE)
+    assert not watcher.is_alive(), "the end was not heard"
     assert search["state"] == "succeeded", search["reason"]
     assert search["ratio"] >= 0.5 and search["params_now"] <= search["params_source"] / 2, search
     data = lathed.get("/v1/datasets/" + data)
@@ -121,11 +122,15 @@ def compare(lathed, search, at):
 
 
 def run_of_a_shape(lathed, dataset):
+    """Its end is heard by one who comes with an id that this database never gave."""
+    stream = lathed.events(last_id=10 ** 9)
     run = lathed.post("/v1/runs", {"shape": SHAPE, "dataset": dataset, "budget": {"tokens": 1000}, "threads": 1,
                                    "recipe": {"batch_size": 2, "sequence_length": 16}})
     run = lathed.wait("/v1/runs/" + run["id"])
     assert run["state"] == "succeeded" and run["tokens"] == 1024, run  # whole steps
     assert run["architecture"] is None and run["loss"] > 0
+    assert any(kind == "state" and what["id"] == run["id"] and what["state"] == "succeeded" for _, kind, what in stream)
+    stream.close()
 
 
 def adapted(lathed, at):

@@ -76,13 +76,19 @@ static void on_later(uv_timer_t *timer)
     uv_close((uv_handle_t *)timer, on_timer_closed);
 }
 
+static _Atomic int n_held; /* requests of /late and /forever that have come */
+
+/* /late?ms=300 */
 static void late(struct request *req)
 {
+    struct error err = { 0 };
+    n_held++;
     struct later *later = request_new(req, struct later);
     later->req = req;
     uv_timer_init(&wire.loop, &later->timer);
     later->timer.data = later;
-    uv_timer_start(&later->timer, on_later, 300, 0);
+    uv_timer_start(&later->timer, on_later,
+                   (uint64_t)request_query_int(req, "ms", 1, 5000, 300, &err), 0);
     request_hold(req);
 }
 
@@ -141,6 +147,7 @@ static void events(struct request *req)
 
 static void forever(struct request *req)
 {
+    n_held++;
     struct stream_hooks hooks = { .closed = on_stream_closed };
     sse_open(req, &hooks);
 }
@@ -182,7 +189,7 @@ static void handlers_add(void)
     wire_init(&wire);
     router_add(wire.router, routes, sizeof routes / sizeof *routes);
     wire.options.hosts = "other.example,ours.example";
-    wire.options.header_ms = 600, wire.options.body_ms = 600, wire.options.idle_ms = 1000;
+    wire.options.header_ms = 1500, wire.options.body_ms = 600, wire.options.idle_ms = 1000;
 }
 
 #endif

@@ -47,7 +47,7 @@ static void make(const char *body)
 static void wait_for(const char *status)
 {
     const char *reply = "";
-    for (int i = 0; i < 100; i++, usleep(20000))
+    for (int i = 0; i < 400; i++, usleep(20000))
         if (!strncmp((reply = ask("GET", "/v1/jobs", as_other(), "")) + 9, status, 3)) return;
     CHECK(false, "never %s: %s", status, reply);
 }

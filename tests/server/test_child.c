@@ -51,14 +51,20 @@ static void start(const char *text, const char *job)
     close(output);
 }
 
+static const char *read_said(void)
+{
+    FILE *file = fopen(out_path, "r");
+    said[fread(said, 1, sizeof said - 1, file)] = 0;
+    fclose(file);
+    return said;
+}
+
 static void run(const char *text, const char *job)
 {
     start(text, job);
     uv_run(&loop, UV_RUN_DEFAULT);
     CHECK_INT(n_exited, 1);
-    FILE *file = fopen(out_path, "r");
-    said[fread(said, 1, sizeof said - 1, file)] = 0;
-    fclose(file);
+    read_said();
 }
 
 static void ways_to_end(void)
@@ -90,8 +96,9 @@ static void no_descendants(void)
     CHECK(state == 'Z' || state == 'X', "process %d is left, in state %c", pid, state);
 }
 
-static void on_soon(uv_timer_t *timer)
+static void stop_once_it_speaks(uv_timer_t *timer)
 {
+    if (strcmp(read_said(), "hi\n")) return;
     child_stop(child);
     child_stop(child);
     uv_close((uv_handle_t *)timer, NULL);
@@ -101,7 +108,7 @@ static void stopping(void)
 {
     uv_timer_t timer;
     uv_timer_init(&loop, &timer);
-    uv_timer_start(&timer, on_soon, 100, 0);
+    uv_timer_start(&timer, stop_once_it_speaks, 20, 20);
     run("trap 'echo bye; exit 75' TERM; echo hi; while :; do sleep 0.02; done", "");
     CHECK_STR(said, "hi\nbye\n");
     CHECK(end.stopped && end.exit_status == 75, "got %d", end.exit_status);

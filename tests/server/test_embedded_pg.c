@@ -106,7 +106,7 @@ static void comes_back(void)
     for (int i = 0; i < 3; i++) {
         int pid = embedded_pg_pid(scratch.pg), gone = 0;
         kill(pid, SIGKILL);
-        for (int n = 0; n < 200 && !gone; n++) {
+        for (int n = 0; n < 800 && !gone; n++) {
             scratch_run(&scratch, 20);
             PGconn *pg = PQconnectdb(embedded_pg_conninfo(scratch.pg));
             gone = embedded_pg_pid(scratch.pg) != pid && PQstatus(pg) == CONNECTION_OK;

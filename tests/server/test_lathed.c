@@ -122,7 +122,7 @@ static void survives_its_database(void)
     CHECK_INT(sscanf(lathed_read(lathed_path("pg/data/postmaster.pid")), "%d", &postgres), 1);
     kill(postgres, SIGKILL);
     bool ready = false;
-    for (int i = 0; i < 100 && !ready; i++) usleep(50000), ready = lathed_is_ready();
+    for (int i = 0; i < 400 && !ready; i++) usleep(50000), ready = lathed_is_ready();
     CHECK(ready, "not ready again");
     CHECK(strstr(wire_ask(&lathed_wire,
                           "GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),

@@ -152,17 +152,19 @@ static void test_stale_statement(void)
 static void test_limits(void)
 {
     open_pool(
-        &(struct pg_pool_options){ .n_conns = 1, .depth = 2, .queue_max = 2, .patience_ms = 150 });
+        &(struct pg_pool_options){ .n_conns = 1, .depth = 2, .queue_max = 2, .patience_ms = 1500 });
     ask(ask_of("up", plus_one, "0"));
     scratch_wait(&scratch, &n_done, 1);
     start();
-    ask(ask_of("a", sleep_sql, "0.5"));
+    ask(ask_of("a", sleep_sql, "5"));
     ask(ask_of("b", plus_one, "1"));
     ask(ask_of("waits", plus_one, "1"));
     ask(ask_of("waits", plus_one, "1"));
     ask(ask_of("full", plus_one, "1"));
     scratch_wait(&scratch, &n_done, 5);
-    CHECK_STR(story, "full=busy;waits=busy;waits=busy;a=;b=2;");
+    CHECK(!strcmp(story, "full=busy;waits=busy;waits=busy;a=;b=2;") ||
+              !strcmp(story, "waits=busy;waits=busy;full=busy;a=;b=2;"),
+          "%s", story);
     close_pool();
     open_pool(&(struct pg_pool_options){ .n_conns = 1, .statement_timeout_ms = 100 });
     ask(ask_of("long", sleep_sql, "5"));
@@ -208,6 +210,12 @@ static int n_sleepers(void)
                                       " and state = 'active' and query like '%left%'"));
 }
 
+static void wait_sleepers(int want)
+{
+    for (int i = 0; i < 500 && n_sleepers() != want; i++) scratch_run(&scratch, 20);
+    CHECK_INT(n_sleepers(), want);
+}
+
 /* What nobody wants is stopped, but not while it shares its connection with what somebody wants. */
 static void test_unwanted(void)
 {
@@ -217,12 +225,11 @@ static void test_unwanted(void)
     start();
     struct ask *left = ask_of("left", left_sql, "15"), *waits = ask_of("waits", plus_one, "2");
     ask(left);
-    scratch_run(&scratch, 100);
-    CHECK_INT(n_sleepers(), 1);
+    wait_sleepers(1);
     left->query.unwanted = true;
     scratch_wait(&scratch, &n_done, 1);
     CHECK_STR(story, "left=busy;");
-    CHECK_INT(n_sleepers(), 0);
+    wait_sleepers(0);
 
     ask(ask_of("up", plus_one, "0")); /* once the request to cancel is through */
     scratch_wait(&scratch, &n_done, 2);
@@ -265,12 +272,14 @@ static void test_unwanted_any_time(void)
 /* Quick ones go past a connection that takes long. */
 static void test_slow_neighbour(void)
 {
+    struct pg_pool_stats stats = { 0 };
     open_pool(&(struct pg_pool_options){ .n_conns = 2 });
     ask(ask_of("up", plus_one, "0"));
     scratch_wait(&scratch, &n_done, 1);
-    scratch_run(&scratch, 100);
+    for (int i = 0; i < 500 && stats.n_up < 2; i++)
+        scratch_run(&scratch, 20), pg_pool_stats(pool, &stats);
     start();
-    ask(ask_of("slow", sleep_sql, "0.6"));
+    ask(ask_of("slow", sleep_sql, "3"));
     scratch_run(&scratch, 100);
     for (int i = 0; i < 5; i++) ask(ask_of("q", plus_one, "1"));
     scratch_wait(&scratch, &n_done, 6);

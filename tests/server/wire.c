@@ -58,7 +58,7 @@ static void on_stop(uv_async_t *stop)
     struct wire *w = stop->data;
     if (asked_at) return;
     asked_at = uv_now(&w->loop);
-    http_drain(w->http, 3000, on_drained, w);
+    http_drain(w->http, 10000, on_drained, w);
 }
 
 static void *serve(void *data)
@@ -165,7 +165,7 @@ const char *wire_ask(const struct wire *w, const char *request)
     int fd = wire_connect(w);
     CHECK(fd >= 0, "connect: %s", strerror(errno));
     wire_send(fd, sent, n);
-    wire_read(fd, 5000);
+    wire_read(fd, 30000);
     close(fd);
     mask(text, "Date: ", "\r");
     mask(text, "X-Request-Id: req_", "\r");

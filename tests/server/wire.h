@@ -40,7 +40,7 @@ void wire_send(int fd, const char *bytes, size_t len);
  * A connection still open then is told by "<open>" at the end. */
 const char *wire_read(int fd, int ms);
 
-/* Connects, sends, reads until closed (at most 5 s), closes. In `request`, "$T" stands for the
+/* Connects, sends, reads until closed (at most 30 s), closes. In `request`, "$T" stands for the
  * token. In the reply, the values of Date and X-Request-Id and the request_id are "*". */
 const char *wire_ask(const struct wire *w, const char *request);
 

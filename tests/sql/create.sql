@@ -54,3 +54,17 @@ select array_agg(step order by step) from metric_sample(1, 7);
 select count(*), min(step), max(step) from metric_sample(1, 1000);
 select count(*), min(step), max(step) from metric_sample(1, 999);
 select count(*) from metric_sample(2, 5);
+
+-- a comparison that is being cancelled: nothing else can be asked of it; of one arm only, the others go on
+select comparison_create(jsonb_build_object('name', 'c', 'architecture_id', 1, 'dataset_id', 1,
+    'budget_rule', 'train_matched', 'budget_tokens', 100, 'spec', '{}'::jsonb, 'runs',
+    (select jsonb_agg(jsonb_build_object('arm', 'reinit', 'seed', seed, 'run', (:'run' || '"reinit"}')::jsonb))
+       from generate_series(1, 2) seed))) as cmp \gset
+select min(job_id) as first from job join run using (job_id) join comparison_arm using (run_id) where comparison_id = :cmp \gset
+select (job_move(:first, 'starting', null, 1, '1 hour')).state;
+select job_ask(:first, 'cancel');
+select comparison_ask_seen(:cmp, 'pause', null);
+select state, wish from job where job_id >= :first order by job_id;
+select comparison_ask_seen(:cmp, 'cancel', null);
+select comparison_ask_seen(:cmp, 'run', null);
+select comparison_ask_seen(:cmp, 'cancel', null);

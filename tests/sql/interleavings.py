@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Two workers and a clock: every order of claim, extend, finish and expire ends as the rules say.
 
-The rules are written twice, in sql/ and in Rules below; this runs both over all orders. Then many
-sessions claim at once, and no job may go to two of them.
+The rules are written twice, in sql/ and in Rules below; this runs both over all orders. So it does with
+Wishes: whatever people ask, whenever the trainer hears of it and ends, the last wish that was accepted
+comes true. Then many sessions claim at once, and no job may go to two of them.
 """
 import itertools, os, pathlib, subprocess, sys
 
@@ -41,6 +42,62 @@ class Rules:
         held = self.held(w)
         self.over |= held
         return "true" if held else "false"
+
+
+class Wishes:
+    """What people ask of a job that runs, and its trainer, which stops when it hears anything but "run"."""
+
+    SQL = """create function wished(steps text[]) returns text language plpgsql as $$
+        declare
+            id bigint := job_add('search', '{}');
+            step text;
+            heard record;
+            stopping boolean := false;
+            refused int := 0;
+        begin
+            perform job_name(id, 'srch_' || id);
+            perform job_move(id, 'starting', null, 1, '1 hour');
+            perform job_move(id, 'running', null);
+            foreach step in array steps loop
+                if step = 'hear' then
+                    select * into heard from job_ingest(id, 1, 0, '1 hour', '[]');
+                    stopping := stopping or heard.held and heard.wish <> 'run';
+                elsif step = 'end' then
+                    if stopping then perform job_finish(id, 1, 0, 'again', 'stopped'); end if;
+                else
+                    begin
+                        perform job_ask(id, step);
+                    exception when sqlstate 'LT409' then refused := refused + 1;
+                    end;
+                end if;
+            end loop;
+            return (select state || ',' || wish || ',' || refused from job where job_id = id);
+        end $$;"""
+    STEPS = ("run", "pause", "cancel", "hear", "end")
+    NEXT = {"run": "queued", "pause": "paused", "cancel": "cancelled"}
+
+    def __init__(self):
+        self.state, self.wish, self.stopping, self.refused = "running", "run", False, 0
+
+    def active(self):
+        return self.state in ("running", "pausing")
+
+    def ask(self, wish):
+        if "cancel" in (self.wish, self.state) and wish != "cancel":
+            self.refused += 1
+        elif (wish, self.state) not in (("pause", "paused"), ("cancel", "cancelled")):
+            self.wish = wish
+            if not self.active():
+                self.state = self.NEXT[wish]
+            elif wish == "pause":
+                self.state = "pausing"
+
+    def hear(self):
+        self.stopping |= self.active() and (self.wish != "run" or self.state == "pausing")
+
+    def end(self):
+        if self.active() and self.stopping:
+            self.state = self.NEXT[self.wish]
 
 
 def psql(database, script, parallel=1):
@@ -104,6 +161,23 @@ def all_orders():
     print(f"ok {job} orders, {len(want)} answers")
 
 
+def all_wishes(n=4):
+    migrated("wishes")
+    script, want = [Wishes.SQL, "set synchronous_commit = off;"], []
+    every = [steps + ("hear", "end") for steps in itertools.product(Wishes.STEPS, repeat=n)]
+    for steps in every:
+        rules = Wishes()
+        for step in steps:
+            getattr(rules, step)() if step in ("hear", "end") else rules.ask(step)
+        assert rules.state == "running" and "pause" not in steps or rules.state == Wishes.NEXT[rules.wish], steps
+        script.append(f"select wished('{{{','.join(steps)}}}');")
+        want.append(f"{rules.state},{rules.wish},{rules.refused}")
+    got = psql("wishes", "\n".join(script))[0]
+    for steps, g, w in zip(every, got, want, strict=True):
+        assert g == w, f"{steps}: {g}, should be {w}"
+    print(f"ok {len(every)} orders of wishes")
+
+
 def no_job_twice(jobs=120, sessions=6):
     migrated("crowd")
     psql("crowd", f"do $$ begin for i in 1..{jobs} loop perform job_name(job_add('dataset', '{{}}'), 'data_' || i); end loop; end $$;")
@@ -115,4 +189,5 @@ def no_job_twice(jobs=120, sessions=6):
 
 if __name__ == "__main__":
     all_orders()
+    all_wishes()
     no_job_twice()

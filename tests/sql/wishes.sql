@@ -64,3 +64,41 @@ select crash(:job);
 select crash(:job);
 select job_ask(:job, 'run');
 select state, failures from job where job_id = :job;
+
+-- resumed before its trainer heard of the pause: it is stopped all the same, and queued again
+truncate job restart identity cascade;
+select job_in('running') as job \gset
+select job_ask(:job, 'pause');
+select job_ask(:job, 'run');
+select state, wish from job where job_id = :job;
+select * from job_ingest(:job, 1, 1, '1 minute', '[{"event": "heartbeat"}]');
+select job_finish(:job, 1, 1, 'again', 'stopped');
+select state, wish, reason from job where job_id = :job;
+
+-- what is being cancelled cannot be paused or resumed
+update job set run_after = 'infinity';
+select job_in('running') as job \gset
+select job_ask(:job, 'cancel');
+select job_ask(:job, 'pause');
+select job_ask(:job, 'run');
+select job_ask(:job, 'cancel');
+select * from job_ingest(:job, 1, 1, '1 minute', '[]');
+select job_finish(:job, 1, 1, 'again', 'stopped');
+select state, wish from job where job_id = :job;
+
+-- nor is a job resumed whose data set will not come
+create function after(p_state job_state) returns text language plpgsql as $$
+declare
+    data bigint := job_in('running');
+    id bigint := job_add('search', '{}', p_data_job_id => data);
+begin
+    perform job_name(id, 'srch_' || id);
+    perform job_ask(id, 'pause');
+    perform job_move(data, p_state, 'because');
+    perform job_ask(id, 'run');
+    update job set run_after = 'infinity' where job_id = id;
+    return (select state || ', wish ' || wish from job where job_id = id);
+exception when sqlstate 'LT409' then
+    return sqlerrm;
+end $$;
+select state, after(state) from unnest('{succeeded,failed,cancelled}'::job_state[]) state;
