@@ -30,6 +30,7 @@ export class Curves {
         this.pairs = this.arms.flatMap((a, i) => this.arms.slice(i + 1).map((b) => `${a}-${b}`));
         this.pair = this.pairs.includes(place.get("pair")) ? place.get("pair") : this.pairs.includes("reinit-human") ? "reinit-human" : this.pairs[0];
         this.smoothing = true;
+        this.asked = this.shown = 0; /* readings, and which of them is drawn */
         this.chart = new Chart({ title: "Loss by arm", x: "Tokens", y: "Loss", yFormat: (v) => fixed(v, 3), band: true,
             series: this.arms.map((a) => ({ label: nameOf(a), color: COLORS[a] || "s4" })) });
         this.gap = new Chart({ title: "Difference of the two arms", x: "Tokens", y: "Difference of loss", yFormat: (v) => signed(v, 3), band: true, zero: true, series: [{ label: "Mean, 95 % interval", color: "s4" }] });
@@ -53,9 +54,11 @@ export class Curves {
 
     /* Short runs measure validation once or twice: without a choice their curve is the training loss. */
     async read() {
-        const key = this.key || "validation_loss";
+        const key = this.key || "validation_loss", mine = ++this.asked;
         const points = await Promise.all(this.item.arms.map((a) => get(`/v1/runs/${a.run}/metrics`, { keys: key, x: "tokens", max_points: 300 }, this.signal)
             .then((m) => (m.series[0] ? m.series[0].points : []), () => [])));
+        if (key !== (this.key || "validation_loss") || mine < this.shown) return undefined; /* another was chosen meanwhile, or it is older than what is drawn */
+        this.shown = mine;
         if (!this.key && points.every((p) => p.length < 3)) {
             this.key = this.keys.value = "loss";
             return this.read();

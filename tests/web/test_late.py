@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""Answers that come late, in another order than they were asked for, or not at the first time; in headless Chromium
+against a made-up service (fake.py)."""
+import copy
+import time
+import unittest.mock
+
+import fake
+from dashboard import Base, main
+
+NUMBERS = """const d = document.querySelectorAll('figure.chart')[arguments[0]]?.querySelector('.numbers');
+             if (d && !d.open) d.open = true;
+             return [...(d?.querySelectorAll('tbody tr') ?? [])].map((r) => [...r.children].map((c) => c.textContent.replaceAll('\\u00a0', ' ')))"""
+
+
+class Late(Base):
+    def setUp(self):
+        super().setUp()
+        self.world = self.service.world
+        for name in ("searches", "runs", "comparisons", "exports", "evaluations", "curves"):
+            self.addCleanup(setattr, self.world, name, getattr(self.world, name))
+            setattr(self.world, name, copy.deepcopy(getattr(self.world, name)))
+
+    def choose(self, selector, *values):
+        """One after the other, at once."""
+        self.b.js("const s = document.querySelector(arguments[0]); for (const v of arguments[1]) { s.value = v; s.dispatchEvent(new Event('change')); }", selector, values)
+
+    # ---- a choice that was changed before its answer came
+
+    def test_the_configuration_is_that_of_the_format_chosen_last(self):
+        self.sign_in("#/architectures/arch_100200")
+        self.delay(lambda path, query: query.get("format") in ("hf", "decilm") and 1)  # hf is refused
+        for late in ("hf", "decilm"):
+            self.choose("#format", late, "gguf")
+            self.b.see('"format": "gguf"', "pre")
+            self.settled()
+            self.assertEqual(self.b.text("main pre").split(), ['{', '"format":', '"gguf"', '}'])
+
+    def test_the_curves_are_of_the_loss_chosen_last(self):
+        self.sign_in("#/comparisons/cmp_1?loss=loss")
+        noisy = self.b.wait(NUMBERS, 0, what="the training loss")
+        self.delay(lambda path, query: query.get("keys") == "validation_loss" and 1)
+        self.choose("#curve_loss", "validation_loss", "loss")
+        self.until(lambda: self.b.js("return window.pendingRequests") > 0, "curves on their way")
+        self.settled()
+        self.assertEqual(self.b.js(NUMBERS, 0), noisy)
+
+    def test_the_size_of_an_export_is_that_of_the_boxes_as_they_are(self):
+        self.sign_in("#/runs/run_4")
+        b = self.b
+        b.click_text("Export")
+        b.see("About 2.29", "dialog")
+        self.delay(lambda path, query: "dry_run" in query and 1)
+        b.js("for (const name of ['gguf q8_0', 'gguf q8_0', 'hf float32']) document.querySelector(`dialog input[name='${name}']`).click()")
+        b.see("Choose at least one.", "dialog")
+        self.settled()
+        self.assertIn("Choose at least one.", b.text("dialog"))
+
+    def test_a_tab_that_was_left_writes_nothing_into_the_next(self):
+        answer = fake.Handler.do_OPTIONS
+        slow = unittest.mock.patch.object(fake.Handler, "do_OPTIONS", lambda handler: (time.sleep("stability" in handler.path), answer(handler)))
+        slow.start()
+        self.addCleanup(slow.stop)
+        self.sign_in("#/searches/srch_1")
+        self.b.click("#tab_scores")
+        self.until(lambda: self.b.js("return window.pendingRequests") > 0, "scores on their way")
+        self.b.click("#tab_settings")
+        self.b.see("Settings", "#pane")
+        self.settled()
+        self.assertNotIn("Scores by layer", self.b.text("#pane"))
+
+
+if __name__ == "__main__":
+    main()
