@@ -66,6 +66,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.static(url.path)
         if world.down:
             return self.reply(*problem(503, "busy", "the database is away"))
+        if url.path in world.refused:
+            world.refused.remove(url.path)
+            return self.reply(*problem(503, "busy", "one too many"))
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             return self.reply(*problem(401, "unauthorized", "this needs a token"))
         if url.path == "/v1/events":

@@ -69,6 +69,18 @@ class Late(Base):
         self.settled()
         self.assertNotIn("Scores by layer", self.b.text("#pane"))
 
+    # ---- what was refused once, or is there only when something is over
+
+    def test_a_reading_that_was_refused_once_is_asked_for_again(self):
+        self.sign_in("#/exports/exp_2")
+        self.b.see("Live", "#pulse")
+        time.sleep(0.6)  # until it was read again for being live
+        self.world.refused.append("/v1/exports/exp_2")
+        self.world.exports["exp_2"] = fake.an_export("exp_2", "run_5", "succeeded")
+        self.world.say("exp_2", "state", state="succeeded")
+        self.b.see("SHA256SUMS", "main")
+        self.assertEqual(self.world.refused, [])
+
 
 if __name__ == "__main__":
     main()
