@@ -91,7 +91,7 @@ export function liveItem({ path, id, signal, changed, onEvent, onState }) {
             if (event.type === "deleted") return void leave();
             if (onEvent && reader.found) onEvent(event, reader.found);
             if (reader.hear(event)) changed(reader.found);
-            if (["done", "start", "state"].includes(event.type)) again();
+            if (["done", "start", "state", "evaluation"].includes(event.type)) again();
         },
         onState: (state) => {
             if (onState) onState(state);

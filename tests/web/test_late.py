@@ -81,6 +81,16 @@ class Late(Base):
         self.b.see("SHA256SUMS", "main")
         self.assertEqual(self.world.refused, [])
 
+    def test_results_appear_task_by_task(self):
+        self.sign_in("#/evaluations/eval_3")
+        self.b.see("Live", "#pulse")
+        self.b.see("They appear task by task.")
+        time.sleep(0.6)
+        result = copy.deepcopy(self.world.evaluations["eval_1"]["results"][0])
+        self.world.evaluations["eval_3"]["results"] = [result]
+        self.world.say("eval_3", "evaluation", **result)
+        self.b.see("1,838 items", "main")
+
 
 if __name__ == "__main__":
     main()
