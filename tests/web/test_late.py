@@ -91,6 +91,19 @@ class Late(Base):
         self.world.say("eval_3", "evaluation", **result)
         self.b.see("1,838 items", "main")
 
+    def test_the_curves_of_a_comparison_are_read_to_their_end(self):
+        world, whole = self.world, self.world.curves
+        world.curves = {i: {key: points[:len(points) // 2] for key, points in c.items()} for i, c in whole.items()}
+        world.comparisons["cmp_1"]["state"] = "running"
+        self.sign_in("#/comparisons/cmp_1")
+        ends = f"return (() => {{ {NUMBERS} }})().at(-1)?.[0] === arguments[1]"
+        self.b.wait(ends, 0, "102.4 K", what="the first half")
+        world.refused.append("/v1/runs/run_1/metrics")
+        world.curves, world.comparisons["cmp_1"]["state"] = whole, "succeeded"
+        world.say("cmp_1", "state", state="succeeded")
+        self.b.wait(ends, 0, "204.8 K", what="both halves")
+        self.assertEqual(world.refused, [])
+
 
 if __name__ == "__main__":
     main()

@@ -6,6 +6,7 @@
 import { h, fill, select } from "../dom.js";
 import { get } from "../api.js";
 import { Chart } from "../chart.js";
+import { insistently, passes } from "../reader.js";
 import { armRows, paired, smooth } from "../arms.js";
 import { section } from "../common.js";
 import { count, fixed, signed } from "../format.js";
@@ -35,6 +36,7 @@ export class Curves {
             series: this.arms.map((a) => ({ label: nameOf(a), color: COLORS[a] || "s4" })) });
         this.gap = new Chart({ title: "Difference of the two arms", x: "Tokens", y: "Difference of loss", yFormat: (v) => signed(v, 3), band: true, zero: true, series: [{ label: "Mean, 95 % interval", color: "s4" }] });
         this.note = h("p", { class: "lead", role: "status" });
+        this.read = insistently(() => this.readOnce());
         this.element = this.build();
     }
 
@@ -53,15 +55,15 @@ export class Curves {
     close() { this.chart.close(); this.gap.close(); }
 
     /* Short runs measure validation once or twice: without a choice their curve is the training loss. */
-    async read() {
+    async readOnce() {
         const key = this.key || "validation_loss", mine = ++this.asked;
         const points = await Promise.all(this.item.arms.map((a) => get(`/v1/runs/${a.run}/metrics`, { keys: key, x: "tokens", max_points: 300 }, this.signal)
-            .then((m) => (m.series[0] ? m.series[0].points : []), () => [])));
+            .then((m) => (m.series[0] ? m.series[0].points : []), (error) => { if (passes(error)) throw error; return []; })));
         if (key !== (this.key || "validation_loss") || mine < this.shown) return undefined; /* another was chosen meanwhile, or it is older than what is drawn */
         this.shown = mine;
         if (!this.key && points.every((p) => p.length < 3)) {
             this.key = this.keys.value = "loss";
-            return this.read();
+            return this.readOnce();
         }
         this.of = Object.fromEntries(this.arms.map((arm) => [arm, this.item.arms.map((a, i) => ({ arm: a.arm, seed: a.seed, points: points[i] })).filter((c) => c.arm === arm && c.points.length)]));
         return this.draw();
