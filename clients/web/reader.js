@@ -62,8 +62,10 @@ export function insistently(ask, ms = AGAIN_MS) {
     };
 }
 
-/* Points of a curve as they were read, [x, ...], and after them those that were heard of meanwhile. */
+/* Points of a curve as they were read, [x, ...], and after them those that were heard of meanwhile. At
+ * the last x itself either may know what the other does not: a step is told before its validation. */
 export function continued(points, heard) {
-    const last = points.length ? points[points.length - 1][0] : -Infinity;
-    return [...points, ...heard.filter(([x]) => x > last)];
+    if (!points.length) return heard;
+    const last = points.at(-1), same = heard.find(([x]) => x === last[0]);
+    return [...points.slice(0, -1), same ? last.map((v, i) => v ?? same[i]) : last, ...heard.filter(([x]) => x > last[0])];
 }

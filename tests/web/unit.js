@@ -199,6 +199,7 @@ const tests = {
     "curves share rows where they share x"() {
         same(merge([{ points: [[1, 10], [2, 20]] }, { points: [[2, 5], [3, 6]] }]), [[1, 10, null], [2, 20, 5], [3, null, 6]]);
         same([continued([[1, 10], [2, 20]], [[2, 21], [3, 30]]), continued([], [[1, 2]])], [[[1, 10], [2, 20], [3, 30]], [[1, 2]]]);
+        same(continued([[1, 10, null], [2, 20, null]], [[1, 11, 1], [2, null, 5], [3, 30, null]]), [[1, 10, null], [2, 20, 5], [3, 30, null]]);
     },
     "the order of a table: absent last, both ways"() {
         const list = [3, null, 1, undefined, 2];
