@@ -69,6 +69,31 @@ class Late(Base):
         self.settled()
         self.assertNotIn("Scores by layer", self.b.text("#pane"))
 
+    # ---- what happened while something was read, or while nothing could be
+
+    def test_a_search_shows_what_was_said_while_its_loss_was_read(self):
+        self.sign_in("#/searches")
+        self.b.see("Live", "#pulse")
+        self.delay(lambda path, query: path.endswith("/metrics") and query.get("max_points") == "1200" and 1)
+        self.b.js("location.hash = '#/searches/srch_3'")
+        self.until(lambda: self.b.js("return window.pendingRequests && document.querySelector('figure.chart')"), "a loss on its way")
+        time.sleep(0.2)  # until its answer was made up
+        self.world.advance()
+        self.world.say("srch_3", "validation", tokens=self.world.searches["srch_3"]["tokens"], loss=2.345)
+        self.settled()
+        self.b.wait(f"return (() => {{ {NUMBERS} }})().at(-1)[2] === '2.35'", 0, what="the validation at the end")
+
+    def test_the_loss_of_a_search_goes_on_after_an_outage(self):
+        self.sign_in("#/searches/srch_3")
+        self.b.see("Live", "#pulse")
+        self.world.down = True
+        self.b.see("Reconnecting", "#pulse")
+        for _ in range(5):
+            self.world.advance()
+        self.world.down = False
+        meanwhile = [f"{tokens / 1000:.1f} K" for tokens, _ in self.world.curves["srch_3"]["loss"][-5:]]
+        self.b.wait(f"return (() => {{ {NUMBERS} }})().slice(-5).map((r) => r[0]).join() === arguments[1]", 0, ",".join(meanwhile), what="what happened meanwhile")
+
     # ---- what was refused once, or is there only when something is over
 
     def test_a_reading_that_was_refused_once_is_asked_for_again(self):

@@ -4,7 +4,7 @@
 import { h, fill, say, throttle } from "../dom.js";
 import { get } from "../api.js";
 import { Chart, merge } from "../chart.js";
-import { continued } from "../reader.js";
+import { continued, insistently } from "../reader.js";
 import { liveItem, eta } from "../live.js";
 import { describe } from "../cost.js";
 import { badge, heading, link, section, stat, verbButtons, copyButton, offerButton, notifyProblem, ACTIVE, INITS } from "../common.js";
@@ -46,9 +46,10 @@ function deeds(run, signal) {
 export async function show(page, { id, signal, pulse }) {
     const curves = makeCurves();
     signal.addEventListener("abort", () => curves.chart.close());
+    const again = insistently(() => curves.read(id, signal));
     let draw = () => {}, ready = false;
     const live = liveItem({ path: "/v1/runs", id, signal, changed: (item) => draw(item), onEvent: curves.hear,
-        onState: (state) => { pulse(state); if (state === "live" && ready) curves.read(id, signal).catch(() => {}); } });
+        onState: (state) => { pulse(state); if (state === "live" && ready) again(); } });
     const item = await live.ready;
     const state = h("span", { class: "state" }), actions = h("span"), reason = h("p", { class: "reason" });
     const values = Object.fromEntries(["loss", "valid", "tokens", "speed", "eta"].map((k) => [k, h("span")]));
