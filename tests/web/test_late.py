@@ -129,6 +129,18 @@ class Late(Base):
         self.b.wait(ends, 0, "204.8 K", what="both halves")
         self.assertEqual(world.refused, [])
 
+    def test_the_files_of_a_run_appear_when_it_is_done(self):
+        self.world.runs["run_4"]["state"] = "running"
+        self.sign_in("#/runs/run_4")
+        self.b.see("Live", "#pulse")
+        self.assertNotIn("Kept files", self.b.text("main"))
+        self.addCleanup(self.world.artifacts.clear)
+        self.world.artifacts.append({"id": "art_1", "name": "model.safetensors", "bytes": 100, "sha256": "0" * 64})
+        self.world.refused.append("/v1/artifacts")
+        self.world.runs["run_4"]["state"] = "succeeded"
+        self.world.say("run_4", "state", state="succeeded")
+        self.b.see("model.safetensors", "main")
+
 
 if __name__ == "__main__":
     main()

@@ -51,7 +51,7 @@ export async function show(page, { id, signal, pulse }) {
     const live = liveItem({ path: "/v1/runs", id, signal, changed: (item) => draw(item), onEvent: curves.hear,
         onState: (state) => { pulse(state); if (state === "live" && ready) again(); } });
     const item = await live.ready;
-    const state = h("span", { class: "state" }), actions = h("span"), reason = h("p", { class: "reason" });
+    const state = h("span", { class: "state" }), actions = h("span"), reason = h("p", { class: "reason" }), kept = h("div");
     const values = Object.fromEntries(["loss", "valid", "tokens", "speed", "eta"].map((k) => [k, h("span")]));
     const speed = stat("Tokens/s", values.speed), left = stat("ETA", values.eta);
     let shown = null;
@@ -59,6 +59,7 @@ export async function show(page, { id, signal, pulse }) {
         if (run.state !== shown) {
             fill(state, badge(run.state));
             fill(actions, verbButtons("runs", run, () => live.again(), deeds(run, signal)));
+            fill(kept, filesOf(item.id, signal));
             speed.hidden = left.hidden = !ACTIVE.has(run.state);
         }
         shown = run.state;
@@ -75,7 +76,7 @@ export async function show(page, { id, signal, pulse }) {
         h("dl", { class: "stats" }, stat("Weights", INITS[item.init] || item.init), stat("Architecture", link(item.architecture)), stat("Parameters", whole(item.params)),
             stat("Validation loss", values.valid), stat("Loss", values.loss), stat("Tokens", values.tokens), speed, left, stat("Seed", String(item.seed ?? "–")), item.comparison ? stat("Comparison", link(item.comparison)) : null, stat("Data set", link(item.dataset))),
         section("Curves", curves.chart.element),
-        section("Shape", item.shape ? [h("p", {}, describe(item.shape)), h("details", { class: "numbers" }, h("summary", {}, "As JSON"), copyButton(() => text), h("pre", { tabindex: "0", role: "region", "aria-label": "Shape as JSON" }, text))] : null), filesOf(item.id, signal));
+        section("Shape", item.shape ? [h("p", {}, describe(item.shape)), h("details", { class: "numbers" }, h("summary", {}, "As JSON"), copyButton(() => text), h("pre", { tabindex: "0", role: "region", "aria-label": "Shape as JSON" }, text))] : null), kept);
     await curves.read(id, signal);
     ready = true;
 }
