@@ -58,9 +58,7 @@ class Late(Base):
 
     def test_a_tab_that_was_left_writes_nothing_into_the_next(self):
         answer = fake.Handler.do_OPTIONS
-        slow = unittest.mock.patch.object(fake.Handler, "do_OPTIONS", lambda handler: (time.sleep("stability" in handler.path), answer(handler)))
-        slow.start()
-        self.addCleanup(slow.stop)
+        self.enterContext(unittest.mock.patch.object(fake.Handler, "do_OPTIONS", lambda handler: (time.sleep("stability" in handler.path), answer(handler))))
         self.sign_in("#/searches/srch_1")
         self.b.click("#tab_scores")
         self.until(lambda: self.b.js("return window.pendingRequests") > 0, "scores on their way")
@@ -68,6 +66,22 @@ class Late(Base):
         self.b.see("Settings", "#pane")
         self.settled()
         self.assertNotIn("Scores by layer", self.b.text("#pane"))
+
+    def test_scores_of_what_was_deleted_do_not_come_back(self):
+        without = fake.listing(lambda world: [{**e, "results": []} for e in world.evaluations.values()])
+        self.enterContext(unittest.mock.patch.object(fake, "ROUTES", [("GET", "/v1/evaluations", without), *fake.ROUTES]))
+        self.sign_in("#/queue")
+        first = []
+        self.delay(lambda path, query: path == "/v1/evaluations/eval_1" and 4 * (first.append(path) or len(first) == 1))
+        self.b.js("location.hash = '#/evaluations'")
+        self.until(lambda: first, "scores on their way")
+        self.world.say("eval_9", "state", state="queued")  # unknown, so that the list is read again, and its scores
+        self.b.see("Scores side by side", "main")
+        self.world.evaluations.pop("eval_2")
+        self.world.say("eval_2", "deleted", id="eval_2")
+        self.b.wait("return !document.querySelector('main').innerText.includes('run_4')", what="the scores without it")
+        self.settled()
+        self.assertNotIn("run_4", self.b.text("main"))
 
     # ---- what happened while something was read, or while nothing could be
 
