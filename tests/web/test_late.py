@@ -67,6 +67,15 @@ class Late(Base):
         self.settled()
         self.assertNotIn("Scores by layer", self.b.text("#pane"))
 
+    def test_two_shapes_taken_out_quickly_are_both_out(self):
+        self.sign_in("#/compare?ids=arch_100100,arch_100200,arch_100300,arch_200300")
+        self.delay(lambda path, query: path == "/v1/architectures/arch_100300" and next(late))
+        late = iter([2, 0])  # the page without the first comes after that without the first two
+        self.b.js("[...document.querySelectorAll('.chips button')].slice(0, 2).forEach((x) => x.click())")
+        self.settled()
+        self.assertIn("ids=arch_100300%2Carch_200300", self.b.url())
+        self.assertEqual(self.b.text(".chips").split(), ["arch_100300", "✕", "arch_200300", "✕"])
+
     def test_scores_of_what_was_deleted_do_not_come_back(self):
         without = fake.listing(lambda world: [{**e, "results": []} for e in world.evaluations.values()])
         self.enterContext(unittest.mock.patch.object(fake, "ROUTES", [("GET", "/v1/evaluations", without), *fake.ROUTES]))
