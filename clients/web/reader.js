@@ -44,7 +44,7 @@ export class Reader {
     }
 }
 
-const AGAIN_MS = 2000;
+export const AGAIN_MS = 2000;
 
 /* Refusals that say nothing of what was asked for: too much at once, a restart, no connection. */
 export const passes = (error) => error.status === 0 || error.status === 429 || error.status >= 500;

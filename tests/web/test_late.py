@@ -164,6 +164,15 @@ class Late(Base):
         self.world.say("run_4", "state", state="succeeded")
         self.b.see("model.safetensors", "main")
 
+    def test_what_a_list_could_not_read_of_a_row_is_asked_for_again(self):
+        self.sign_in("#/queue")
+        self.world.refused += ["/v1/comparisons/cmp_1", "/v1/runs/run_4/metrics"]
+        self.go("#/comparisons")
+        self.b.see("−0.05", "tbody")
+        self.go("#/runs")
+        self.b.wait("return document.querySelectorAll('tbody tr').length === document.querySelectorAll('tbody svg.spark path[d^=M]').length", what="a line for every run")
+        self.assertEqual(self.world.refused, [])
+
 
 if __name__ == "__main__":
     main()
