@@ -6,6 +6,7 @@ import { all } from "./api.js";
 import { section, sheet, num, notifyProblem } from "./common.js";
 import { saveArtifact } from "./save.js";
 import { bytes } from "./format.js";
+import { insistently } from "./reader.js";
 
 /* Fetches `file` ({ artifact, name, bytes }); says how far it has come. */
 export const fetchButton = (file) => h("button", { type: "button", class: "small quiet", "aria-label": `Download ${file.name}`, on: { click: async (event) => {
@@ -25,8 +26,8 @@ export function fileSheet(label, files) {
 /* A section of the files that are kept of a resource; nothing when there are none. */
 export function filesOf(id, signal) {
     const box = h("div");
-    all("/v1/artifacts", { resource: id }, signal).then(({ items }) => {
+    insistently(() => all("/v1/artifacts", { resource: id }, signal).then(({ items }) => {
         if (items.length) fill(box, section("Kept files", fileSheet(`Files of ${id}`, items.map((a) => ({ ...a, artifact: a.id })))));
-    }).catch(() => {});
+    }))();
     return box;
 }

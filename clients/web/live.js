@@ -8,7 +8,7 @@
 import { all, get } from "./api.js";
 import { listen, subjectOf } from "./events.js";
 import { throttle } from "./dom.js";
-import { Reader } from "./reader.js";
+import { Reader, insistently } from "./reader.js";
 
 const SETTLED_MS = 500;
 
@@ -58,7 +58,7 @@ export function liveList({ path, prefix, signal, changed, onState, onEvent }) {
     };
     const reader = new Reader({ ask: () => all(path, {}, signal), write, show });
     const tell = throttle(() => !signal.aborted && show(reader.found), 500);
-    const again = throttle(() => !signal.aborted && reader.again().catch(() => {}), 1000);
+    const again = throttle(insistently(() => reader.again()), 1000);
     let lives = 0;
     listen({
         signal,
@@ -82,7 +82,7 @@ export function liveList({ path, prefix, signal, changed, onState, onEvent }) {
 export function liveItem({ path, id, signal, changed, onEvent, onState }) {
     const ask = () => get(`${path}/${encodeURIComponent(id)}`, {}, signal);
     const reader = new Reader({ ask, write: apply, show: changed });
-    const again = throttle(() => !signal.aborted && reader.again().catch(() => {}), 500);
+    const again = throttle(insistently(() => reader.again()), 500);
     const leave = () => { if (!signal.aborted) location.hash = path.replace("/v1/", "#/"); };
     let lives = 0;
     listen({
@@ -91,7 +91,7 @@ export function liveItem({ path, id, signal, changed, onEvent, onState }) {
             if (event.type === "deleted") return void leave();
             if (onEvent && reader.found) onEvent(event, reader.found);
             if (reader.hear(event)) changed(reader.found);
-            if (["done", "start", "state"].includes(event.type)) again();
+            if (["done", "start", "state", "evaluation"].includes(event.type)) again();
         },
         onState: (state) => {
             if (onState) onState(state);

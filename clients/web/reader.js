@@ -44,8 +44,28 @@ export class Reader {
     }
 }
 
-/* Points of a curve as they were read, [x, ...], and after them those that were heard of meanwhile. */
+export const AGAIN_MS = 2000;
+
+/* Refusals that say nothing of what was asked for: too much at once, a restart, no connection. */
+export const passes = (error) => error.status === 0 || error.status === 429 || error.status >= 500;
+
+/* ask() until there is an answer: once more a while after every refusal that passes. Any number of
+ * calls make one repetition; a page that was left asks for nothing any more, its signal sees to that. */
+export function insistently(ask, ms = AGAIN_MS) {
+    let timer = 0;
+    return function insist() {
+        clearTimeout(timer);
+        return ask().catch((error) => {
+            clearTimeout(timer);
+            if (passes(error)) timer = setTimeout(insist, ms);
+        });
+    };
+}
+
+/* Points of a curve as they were read, [x, ...], and after them those that were heard of meanwhile. At
+ * the last x itself either may know what the other does not: a step is told before its validation. */
 export function continued(points, heard) {
-    const last = points.length ? points[points.length - 1][0] : -Infinity;
-    return [...points, ...heard.filter(([x]) => x > last)];
+    if (!points.length) return heard;
+    const last = points.at(-1), same = heard.find(([x]) => x === last[0]);
+    return [...points.slice(0, -1), same ? last.map((v, i) => v ?? same[i]) : last, ...heard.filter(([x]) => x > last[0])];
 }

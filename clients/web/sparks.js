@@ -4,8 +4,8 @@
  */
 import { get } from "./api.js";
 import { spark } from "./spark.js";
-import { continued } from "./reader.js";
-import { throttle } from "./dom.js";
+import { continued, passes, AGAIN_MS } from "./reader.js";
+import { debounce, throttle } from "./dom.js";
 
 const AT_ONCE = 3, POINTS = 60;
 
@@ -14,6 +14,7 @@ export class Sparks {
         this.path = path;
         this.signal = signal;
         this.changed = throttle(() => !signal.aborted && changed(), 400);
+        this.later = debounce(() => !signal.aborted && changed(), AGAIN_MS); /* drawing asks again for those not known */
         this.points = new Map();
         this.queue = [];
         this.asking = 0;
@@ -34,7 +35,7 @@ export class Sparks {
             this.asking++;
             get(`${this.path}/${id}/metrics`, { keys: "loss", x: "tokens", max_points: POINTS }, this.signal)
                 .then((answer) => { this.points.set(id, continued(answer.series[0] ? answer.series[0].points : [], this.points.get(id))); this.changed(); })
-                .catch(() => {})
+                .catch((error) => { if (passes(error)) { this.points.delete(id); this.later(); } })
                 .finally(() => { this.asking--; this.pump(); });
         }
     }

@@ -55,7 +55,11 @@ export async function askExport(id) {
         location.hash = `#/exports/${made.id}`;
     });
     const form = dialog.querySelector("form");
-    const size = () => sizeText(bodyOf(form)).then((text) => { hint.textContent = text; }, (error) => { hint.textContent = error.message; });
+    let asked = 0;
+    const size = () => {
+        const mine = ++asked, say = (text) => { if (mine === asked) hint.textContent = text; }; /* of the boxes as they are now */
+        return sizeText(bodyOf(form)).then(say, (error) => say(error.message));
+    };
     form.addEventListener("change", size);
     size();
 }

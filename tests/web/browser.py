@@ -49,14 +49,16 @@ FRAMES = """
     })"""
 
 
-# Counts what a page is waiting for, but for its stream of events.
+# Counts what a page is waiting for, answers to their last byte; but for its stream of events, which has none.
 PENDING = """
     window.pendingRequests = 0;
     const fetched = window.fetch;
     window.fetch = (what, ...more) => {
         if (String(what).includes('/v1/events')) return fetched(what, ...more);
         window.pendingRequests++;
-        return fetched(what, ...more).finally(() => setTimeout(() => { window.pendingRequests--; }));
+        const answer = fetched(what, ...more);
+        answer.then((a) => a.clone().arrayBuffer()).catch(() => {}).finally(() => setTimeout(() => { window.pendingRequests--; }));
+        return answer;
     };"""
 
 

@@ -66,6 +66,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.static(url.path)
         if world.down:
             return self.reply(*problem(503, "busy", "the database is away"))
+        if url.path in world.refused:
+            world.refused.remove(url.path)
+            return self.reply(*problem(503, "busy", "one too many"))
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             return self.reply(*problem(401, "unauthorized", "this needs a token"))
         if url.path == "/v1/events":
@@ -264,7 +267,7 @@ ROUTES = [
     ("GET", "/v1/exports", listing(lambda w: list(w.exports.values()))), ("GET", r"/v1/exports/(\w+)", one("exports")), ("POST", "/v1/exports", made("exports", "exp", an_export)),
     ("GET", "/v1/evaluations", listing(lambda w: list(w.evaluations.values()))), ("GET", r"/v1/evaluations/(\w+)", one("evaluations")),
     ("POST", "/v1/evaluations", made("evaluations", "eval", lambda i, of, state: an_evaluation(i, of, state, 0.5))),
-    ("GET", "/v1/artifacts", listing(lambda w: [])), ("GET", r"/v1/artifacts/\w+/content", lambda w, q, b: (200, b"x" * 640)),
+    ("GET", "/v1/artifacts", listing(lambda w: w.artifacts)), ("GET", r"/v1/artifacts/\w+/content", lambda w, q, b: (200, b"x" * 640)),
     ("GET", r"/v1/comparisons/(\w+)/report", lambda w, q, b, i: (200, f"# {i}\n".encode())), ("GET", r"/v1/architectures/\w+/config", lambda w, q, b: (409, problem(409, "conflict", "its layers differ: take per_layer_config")[1]) if q["format"] == "hf" else (200, {"format": q["format"]})),
     ("DELETE", r"/v1/(exports|evaluations)/(\w+)", delete), ("POST", r"/v1/workers/(\w+)/(drain|undrain)", drain),
     ("POST", "/v1/uploads", lambda w, q, b: (201, {"id": "upl_1", "bytes": b.get("bytes", 0), "sha256": "0" * 64})),

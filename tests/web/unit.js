@@ -19,7 +19,7 @@ import { sparkPath } from "/web/spark.js";
 import { h, labelled } from "/web/dom.js";
 import { showFindings, clearFindings } from "/web/common.js";
 import { apply, eta } from "/web/live.js";
-import { Reader, continued } from "/web/reader.js";
+import { Reader, continued, insistently } from "/web/reader.js";
 import { hull } from "/web/views/compare.js";
 
 /* Spaces that do not break count as spaces. */
@@ -199,6 +199,7 @@ const tests = {
     "curves share rows where they share x"() {
         same(merge([{ points: [[1, 10], [2, 20]] }, { points: [[2, 5], [3, 6]] }]), [[1, 10, null], [2, 20, 5], [3, null, 6]]);
         same([continued([[1, 10], [2, 20]], [[2, 21], [3, 30]]), continued([], [[1, 2]])], [[[1, 10], [2, 20], [3, 30]], [[1, 2]]]);
+        same(continued([[1, 10, null], [2, 20, null]], [[1, 11, 1], [2, null, 5], [3, 30, null]]), [[1, 10, null], [2, 20, 5], [3, 30, null]]);
     },
     "the order of a table: absent last, both ways"() {
         const list = [3, null, 1, undefined, 2];
@@ -252,6 +253,18 @@ const tests = {
         asked[2][0](new Set("cd"));
         await Promise.all(fresh);
         same([shown, asked.length, [...reader.found].join()], [["b,c", "c,d"], 3, "c,d"]);
+    },
+    async "a refusal that passes is followed by another try, any other is not"() {
+        const refusals = [{ status: 503 }, { status: 0 }], asked = [];
+        const tries = insistently(() => { asked.push(0); const error = refusals.shift(); return error ? Promise.reject(error) : Promise.resolve(); }, 5);
+        const pause = () => new Promise((done) => { setTimeout(done, 40); });
+        await Promise.all([tries(), tries()]);
+        await pause();
+        same(asked.length, 3); /* two that were refused, and one repetition for both */
+        for (const error of [{ status: 404 }, new DOMException("the page was left", "AbortError"), new TypeError("ours")]) refusals.push(error);
+        for (let i = 0; i < 3; i++) await tries();
+        await pause();
+        same(asked.length, 6);
     },
     "a hull holds all of its shapes"() {
         const a = source(), b = { ...source(), hidden_size: 20, layers: [{ q_heads: 8, kv_heads: 1, ffn: 3 }] };

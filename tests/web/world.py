@@ -115,6 +115,7 @@ class World:
         self.lock, self.changed = threading.RLock(), threading.Condition()
         self.events, self.searches, self.runs, self.comparisons, self.curves = [], {}, {}, {}, {}
         self.trajectories, self.posted, self.down = {}, [], False
+        self.artifacts, self.refused = [], []  # refused: paths, each once
         self.dry_runs, self.latency = 0, lambda path, query: 0  # in seconds, of an answer that is ready
         small = make_shape(6, 192, 6, 6, 512)
         for i, (name, state, n, source, scope) in enumerate([

@@ -40,11 +40,12 @@ async function configPanel(item, place, signal) {
     const draw = async (format) => {
         fetched.disabled = copied.disabled = true;
         const value = format === "shape" ? item.shape : await get(`/v1/architectures/${item.id}/config`, { format }, signal);
+        if (choice.value !== format) return; /* another was chosen meanwhile */
         text = `${JSON.stringify(value, null, 2)}\n`;
         fill(shown, text);
         fetched.disabled = copied.disabled = false;
     };
-    const safely = (format) => draw(format).catch((error) => { if (!signal.aborted) fill(shown, error.message); });
+    const safely = (format) => draw(format).catch((error) => { if (!signal.aborted && choice.value === format) fill(shown, error.message); });
     const options = served ? FORMATS : FORMATS.slice(0, 1), first = options.some(([k]) => k === place.get("format")) ? place.get("format") : "shape";
     const choice = select(options, first, { id: "format", on: { change: (e) => { place.set("format", e.target.value === "shape" ? "" : e.target.value); safely(e.target.value); } } });
     await safely(first);

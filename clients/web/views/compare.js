@@ -65,18 +65,28 @@ function withHuman(list) {
     return human ? [...list, { label: `Human for ${list[0].label}`, shape: human, totals: totalsOf(human, totals.context) }] : list;
 }
 
-function adder(ids, searches, place, redraw, signal) {
+/* The shapes of now: a page that is on its way to be redrawn is older than its address. */
+function chosen(place) {
+    const given = place.get("ids");
+    return (given ? given.split(",") : basket()).filter(Boolean).slice(0, MOST);
+}
+
+function choose(place, ids) {
+    place.set("ids", ids.join(","));
+    keep(ids);
+}
+
+function adder(searches, place, redraw, signal) {
     const search = select(searches.map((s) => [s.id, `${s.name} (${s.id})`]), null, {}), ratio = h("input", { type: "number", min: 0, max: 99, step: 0.1, value: 30 });
-    const form = h("form", { class: "controls" }, labelled("Search", search), labelled("Share removed, %", ratio), h("button", { type: "submit", disabled: ids.length >= MOST || !searches.length }, "Add"));
+    const form = h("form", { class: "controls" }, labelled("Search", search), labelled("Share removed, %", ratio), h("button", { type: "submit", disabled: chosen(place).length >= MOST || !searches.length }, "Add"));
     form.addEventListener("submit", async (event) => {
         event.preventDefault();
         try {
             const page = await get(`/v1/searches/${search.value}/shapes`, { ratios: String(ratio.value / 100) }, signal);
             if (!page.items.length) return void notify("The search has not come so far.");
-            const id = page.items[0].architecture;
+            const id = page.items[0].architecture, ids = chosen(place);
             if (ids.includes(id)) return void notify(`${id} is there already.`);
-            place.set("ids", [...ids, id].join(","));
-            keep([...ids, id]);
+            choose(place, [...ids, id]);
             redraw();
         } catch (error) { notifyProblem(error); }
     });
@@ -86,19 +96,18 @@ function adder(ids, searches, place, redraw, signal) {
 export async function show(page, context) {
     const { place, signal, pulse } = context;
     pulse("live");
-    const given = place.get("ids");
-    const ids = (given ? given.split(",") : basket()).filter(Boolean).slice(0, MOST);
-    const charts = [];
+    const ids = chosen(place), charts = [];
     signal.addEventListener("abort", () => charts.forEach((c) => c.close()));
     const redraw = () => { charts.splice(0).forEach((c) => c.close()); show(page, context).catch(notifyProblem); };
     const [{ items: searches }, found] = await Promise.all([all("/v1/searches", {}, signal, 200),
         Promise.all(ids.map((id) => get(`/v1/architectures/${encodeURIComponent(id)}`, {}, signal)))]);
+    if (ids.join() !== chosen(place).join()) return;
     let list = found.map((a) => ({ ...a, label: `${a.id} (${percent(a.ratio, 0)})` }));
     const human = h("input", { type: "checkbox", id: "human", checked: place.get("human") === "1", on: { change: (e) => { place.set("human", e.target.checked ? "1" : ""); redraw(); } } });
     if (list.length && human.checked) list = withHuman(list);
-    const drop = (id) => { place.set("ids", ids.filter((x) => x !== id).join(",")); keep(ids.filter((x) => x !== id)); redraw(); };
+    const drop = (id) => { choose(place, chosen(place).filter((x) => x !== id)); redraw(); };
     const chips = h("div", { class: "chips" }, ids.map((id) => h("button", { type: "button", class: "small quiet", "aria-label": `Take ${id} out`, on: { click: () => drop(id) } }, `${id} ✕`)));
-    const parts = [heading("Compare shapes"), section("Shapes", chips, adder(ids, searches, place, redraw, signal),
+    const parts = [heading("Compare shapes"), section("Shapes", chips, adder(searches, place, redraw, signal),
         h("label", { class: "check", for: "human" }, human, "With the human-practice shape of the first"))];
     if (list.length >= 2) {
         if (list.some((c) => !isUniform(c.shape)))

@@ -6,6 +6,7 @@
 import { h, fill, select } from "../dom.js";
 import { get } from "../api.js";
 import { Chart } from "../chart.js";
+import { insistently, passes } from "../reader.js";
 import { armRows, paired, smooth } from "../arms.js";
 import { section } from "../common.js";
 import { count, fixed, signed } from "../format.js";
@@ -30,10 +31,12 @@ export class Curves {
         this.pairs = this.arms.flatMap((a, i) => this.arms.slice(i + 1).map((b) => `${a}-${b}`));
         this.pair = this.pairs.includes(place.get("pair")) ? place.get("pair") : this.pairs.includes("reinit-human") ? "reinit-human" : this.pairs[0];
         this.smoothing = true;
+        this.asked = this.shown = 0; /* readings, and which of them is drawn */
         this.chart = new Chart({ title: "Loss by arm", x: "Tokens", y: "Loss", yFormat: (v) => fixed(v, 3), band: true,
             series: this.arms.map((a) => ({ label: nameOf(a), color: COLORS[a] || "s4" })) });
         this.gap = new Chart({ title: "Difference of the two arms", x: "Tokens", y: "Difference of loss", yFormat: (v) => signed(v, 3), band: true, zero: true, series: [{ label: "Mean, 95 % interval", color: "s4" }] });
         this.note = h("p", { class: "lead", role: "status" });
+        this.read = insistently(() => this.readOnce());
         this.element = this.build();
     }
 
@@ -52,13 +55,15 @@ export class Curves {
     close() { this.chart.close(); this.gap.close(); }
 
     /* Short runs measure validation once or twice: without a choice their curve is the training loss. */
-    async read() {
-        const key = this.key || "validation_loss";
+    async readOnce() {
+        const key = this.key || "validation_loss", mine = ++this.asked;
         const points = await Promise.all(this.item.arms.map((a) => get(`/v1/runs/${a.run}/metrics`, { keys: key, x: "tokens", max_points: 300 }, this.signal)
-            .then((m) => (m.series[0] ? m.series[0].points : []), () => [])));
+            .then((m) => (m.series[0] ? m.series[0].points : []), (error) => { if (passes(error)) throw error; return []; })));
+        if (key !== (this.key || "validation_loss") || mine < this.shown) return undefined; /* another was chosen meanwhile, or it is older than what is drawn */
+        this.shown = mine;
         if (!this.key && points.every((p) => p.length < 3)) {
             this.key = this.keys.value = "loss";
-            return this.read();
+            return this.readOnce();
         }
         this.of = Object.fromEntries(this.arms.map((arm) => [arm, this.item.arms.map((a, i) => ({ arm: a.arm, seed: a.seed, points: points[i] })).filter((c) => c.arm === arm && c.points.length)]));
         return this.draw();

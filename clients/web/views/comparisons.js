@@ -1,10 +1,11 @@
 /*
  * All comparisons of a found shape with the human-practice one.
  */
-import { h, fill } from "../dom.js";
+import { h, fill, debounce } from "../dom.js";
 import { get } from "../api.js";
 import { Table } from "../table.js";
 import { liveList } from "../live.js";
+import { passes, AGAIN_MS } from "../reader.js";
 import { badge, heading, link, verbButtons, named, created, RULES, STATES } from "../common.js";
 import { signed } from "../format.js";
 
@@ -15,7 +16,10 @@ const gap = (c) => {
 
 /* A list comes without differences: those on the page are asked for. */
 class Gaps {
-    constructor(signal, changed) { Object.assign(this, { signal, changed, known: new Map() }); }
+    constructor(signal, changed) {
+        Object.assign(this, { signal, changed, known: new Map() });
+        this.later = debounce(() => !signal.aborted && changed(), AGAIN_MS); /* drawing asks again for those not known */
+    }
 
     of(comparison) { return this.known.get(comparison.id); }
 
@@ -23,7 +27,8 @@ class Gaps {
         for (const { id, state } of shown) {
             if (state !== "succeeded" || this.known.has(id)) continue;
             this.known.set(id, null);
-            get(`/v1/comparisons/${id}`, {}, this.signal).then((c) => { this.known.set(id, gap(c)); this.changed(); }).catch(() => {});
+            get(`/v1/comparisons/${id}`, {}, this.signal).then((c) => { this.known.set(id, gap(c)); this.changed(); })
+                .catch((error) => { if (passes(error)) { this.known.delete(id); this.later(); } });
         }
     }
 }

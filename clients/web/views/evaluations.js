@@ -5,6 +5,7 @@ import { h, fill } from "../dom.js";
 import { get } from "../api.js";
 import { Table } from "../table.js";
 import { liveList } from "../live.js";
+import { insistently } from "../reader.js";
 import { badge, heading, num, offerButton, section, sheet, verbButtons, named, created, STATES } from "../common.js";
 import { askEvaluation, subjectLink } from "../subjects.js";
 import { headline, metricName, scoreText } from "../metrics.js";
@@ -52,13 +53,14 @@ export async function show(page, { place, signal, pulse }) {
         search: (e) => `${e.name} ${e.id} ${e.subject} ${tasksOf(e).join(" ")}`, choices: { label: "State", value: (e) => e.state, options: STATES },
         empty: "No evaluation yet. Open a finished run, or an architecture with weights, and choose “Evaluate”.",
     });
-    const compare = async (items) => {
-        const done = items.filter((e) => e.state === "succeeded").slice(0, MOST);
+    let listed = [], asked = 0;
+    const compare = insistently(async () => {
+        const mine = ++asked, done = listed.filter((e) => e.state === "succeeded").slice(0, MOST);
         for (const e of done) if (!known.has(e.id)) known.set(e.id, e.results && e.results.length ? e : await get(`/v1/evaluations/${e.id}`, {}, signal));
-        fill(box, scores(done.map((e) => known.get(e.id))));
-    };
+        if (mine === asked) fill(box, scores(done.map((e) => known.get(e.id))));
+    });
     fill(page, heading("Evaluations", offerButton("POST", "/v1/evaluations", "New evaluation", () => askEvaluation())), table.element, box);
-    const list = liveList({ path: "/v1/evaluations", prefix: "eval_", signal, onState: pulse, changed: (items, more) => { table.set(items, more); compare(items).catch(() => {}); } });
+    const list = liveList({ path: "/v1/evaluations", prefix: "eval_", signal, onState: pulse, changed: (items, more) => { table.set(items, more); listed = items; compare(); } });
     again = list.again;
     await list.ready;
 }

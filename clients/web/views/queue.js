@@ -4,7 +4,7 @@
 import { h, fill, throttle } from "../dom.js";
 import { all, post, offers } from "../api.js";
 import { listen } from "../events.js";
-import { Reader } from "../reader.js";
+import { Reader, insistently } from "../reader.js";
 import { Table } from "../table.js";
 import { badge, heading, link, section, stat, verbButtons, notifyProblem, ACTIVE, STATES } from "../common.js";
 import { ago, duration } from "../format.js";
@@ -67,7 +67,7 @@ export async function show(page, { place, signal, pulse }) {
             stat("Slots busy", `${sum("busy")} of ${sum("slots")}`), stat("Workers", String(w.items.filter((x) => x.alive !== false).length)));
     };
     const reader = new Reader({ ask, write: () => false, show: draw });
-    const again = throttle(() => !signal.aborted && reader.again().catch(() => {}), 1000);
+    const again = throttle(insistently(() => reader.again()), 1000);
     fill(page, heading("Queue and workers"), summary, section("Jobs", jobs.element), section("Workers", workers.element));
     listen({ signal, onState: (s) => { pulse(s); if (s === "live") again(); }, onEvent: (e) => { if (e.type === "state") again(); } });
     const timer = setInterval(again, 10000);

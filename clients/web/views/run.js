@@ -4,7 +4,7 @@
 import { h, fill, say, throttle } from "../dom.js";
 import { get } from "../api.js";
 import { Chart, merge } from "../chart.js";
-import { continued } from "../reader.js";
+import { continued, insistently } from "../reader.js";
 import { liveItem, eta } from "../live.js";
 import { describe } from "../cost.js";
 import { badge, heading, link, section, stat, verbButtons, copyButton, offerButton, notifyProblem, ACTIVE, INITS } from "../common.js";
@@ -46,11 +46,12 @@ function deeds(run, signal) {
 export async function show(page, { id, signal, pulse }) {
     const curves = makeCurves();
     signal.addEventListener("abort", () => curves.chart.close());
+    const again = insistently(() => curves.read(id, signal));
     let draw = () => {}, ready = false;
     const live = liveItem({ path: "/v1/runs", id, signal, changed: (item) => draw(item), onEvent: curves.hear,
-        onState: (state) => { pulse(state); if (state === "live" && ready) curves.read(id, signal).catch(() => {}); } });
+        onState: (state) => { pulse(state); if (state === "live" && ready) again(); } });
     const item = await live.ready;
-    const state = h("span", { class: "state" }), actions = h("span"), reason = h("p", { class: "reason" });
+    const state = h("span", { class: "state" }), actions = h("span"), reason = h("p", { class: "reason" }), kept = h("div");
     const values = Object.fromEntries(["loss", "valid", "tokens", "speed", "eta"].map((k) => [k, h("span")]));
     const speed = stat("Tokens/s", values.speed), left = stat("ETA", values.eta);
     let shown = null;
@@ -58,6 +59,7 @@ export async function show(page, { id, signal, pulse }) {
         if (run.state !== shown) {
             fill(state, badge(run.state));
             fill(actions, verbButtons("runs", run, () => live.again(), deeds(run, signal)));
+            fill(kept, filesOf(item.id, signal));
             speed.hidden = left.hidden = !ACTIVE.has(run.state);
         }
         shown = run.state;
@@ -74,7 +76,7 @@ export async function show(page, { id, signal, pulse }) {
         h("dl", { class: "stats" }, stat("Weights", INITS[item.init] || item.init), stat("Architecture", link(item.architecture)), stat("Parameters", whole(item.params)),
             stat("Validation loss", values.valid), stat("Loss", values.loss), stat("Tokens", values.tokens), speed, left, stat("Seed", String(item.seed ?? "–")), item.comparison ? stat("Comparison", link(item.comparison)) : null, stat("Data set", link(item.dataset))),
         section("Curves", curves.chart.element),
-        section("Shape", item.shape ? [h("p", {}, describe(item.shape)), h("details", { class: "numbers" }, h("summary", {}, "As JSON"), copyButton(() => text), h("pre", { tabindex: "0", role: "region", "aria-label": "Shape as JSON" }, text))] : null), filesOf(item.id, signal));
+        section("Shape", item.shape ? [h("p", {}, describe(item.shape)), h("details", { class: "numbers" }, h("summary", {}, "As JSON"), copyButton(() => text), h("pre", { tabindex: "0", role: "region", "aria-label": "Shape as JSON" }, text))] : null), kept);
     await curves.read(id, signal);
     ready = true;
 }

@@ -4,6 +4,7 @@
  */
 import { h, fill, say } from "../dom.js";
 import { liveItem, eta } from "../live.js";
+import { insistently } from "../reader.js";
 import { Trajectory } from "../trajectory.js";
 import { badge, heading, link, stat, verbButtons, forkLink, problemBox, notifyProblem, ACTIVE } from "../common.js";
 import { count, percent, duration, fixed, whole } from "../format.js";
@@ -71,16 +72,19 @@ function tabs(current, choose) {
 
 export async function show(page, { id, place, signal, pulse }) {
     let trajectory = null, head = null, pane = null;
+    const follow = insistently(() => trajectory.read());
     const live = liveItem({
         path: "/v1/searches", id, signal, onState: (state) => {
             pulse(state);
-            if (state === "live" && trajectory) trajectory.read().catch(() => {});
+            if (state !== "live" || !trajectory) return;
+            follow();
+            if (pane && pane.again) pane.again();
         },
         changed: (item) => {
             if (head) head.draw(item);
             if (!trajectory) return;
             Object.assign(trajectory.search, item);
-            if (item.removals > trajectory.replay.length) trajectory.read().catch(() => {});
+            if (item.removals > trajectory.replay.length) follow();
         },
         onEvent: (event) => {
             if (trajectory) trajectory.hear(event);
@@ -104,7 +108,11 @@ export async function show(page, { id, place, signal, pulse }) {
         pane = null;
         try {
             const view = await import(PANES[key]);
-            if (!here.aborted) pane = await view.pane(body, { item: trajectory.search, trajectory, place, signal: here });
+            if (here.aborted) return;
+            const made = await view.pane(body, { item: trajectory.search, trajectory, place, signal: here });
+            if (here.aborted) return;
+            pane = made; /* it hears what happens while it reads */
+            await made.ready;
         } catch (error) {
             if (!here.aborted) fill(body, problemBox(error, () => choose(key)));
         }

@@ -6,7 +6,7 @@
 import { h, fill, throttle } from "../dom.js";
 import { get } from "../api.js";
 import { Chart, merge } from "../chart.js";
-import { continued } from "../reader.js";
+import { continued, insistently } from "../reader.js";
 import { section, sheet, num } from "../common.js";
 import { TYPES, TYPE_NAMES } from "../colors.js";
 import { count, percent, score, fixed, whole, widths } from "../format.js";
@@ -102,6 +102,5 @@ export async function pane(body, { item, trajectory, place, signal }) {
     fill(body, section("Course", loss.chart.element, h("p", { class: "hint" }, "Drag over a chart to zoom all three, double-click to see everything again. The zoom is part of this page’s link.")),
         h("div", { class: "two" }, section("What goes next", saliency.element, log), section("What is gone", pruned.element)), removals.element);
     draw();
-    await loss.read(signal);
-    return { hear: (event) => loss.hear(event) };
+    return { hear: (event) => loss.hear(event), again: insistently(() => loss.read(signal)), ready: loss.read(signal) };
 }

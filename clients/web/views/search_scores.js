@@ -40,14 +40,17 @@ async function agreement(item, signal) {
     const { items } = await all("/v1/searches", {}, signal, 200), others = items.filter((s) => s.id !== item.id && s.params_source === item.params_source && s.removals).sort((a, b) => b.ratio - a.ratio);
     if (!others.length) return section("Agreement", h("p", { class: "hint" }, "With another search from the same source, for instance a fork with another seed, this shows whether both removed the same units."));
     const box = h("div", { role: "status" }), ratio = h("input", { type: "number", id: "agree_at", min: 1, max: 99, value: Math.max(1, Math.floor(100 * Math.min(0.5, item.ratio, others[0].ratio))) });
+    let asked = 0;
     const draw = async () => {
+        const mine = ++asked;
         try {
             const told = await get(`/v1/searches/${item.id}/stability`, { against: against.value, ratio: String(ratio.value / 100) }, signal);
+            if (mine !== asked) return;
             fill(box, sheet("Agreement of two searches", ["Type", "#Units", "#Left in each", "#Overlap", "#By chance", "#Rank correlation"], TYPES.filter((t) => told[t]).map((t) => {
                 const a = told[t];
                 return h("tr", {}, h("th", { scope: "row" }, TYPE_NAMES[t]), num(whole(a.units), a.units), num((a.survive || []).map(whole).join(" and ")), num(percent(a.overlap), a.overlap), num(percent(a.chance), a.chance), num(fixed(a.rank_correlation, 3), a.rank_correlation ?? null));
             })));
-        } catch (error) { if (!signal.aborted) fill(box, h("p", { class: "hint" }, error.message)); }
+        } catch (error) { if (!signal.aborted && mine === asked) fill(box, h("p", { class: "hint" }, error.message)); }
     };
     const against = select(others.map((s) => [s.id, `${s.name} (${s.id})`]), null, { id: "agree_with", on: { change: draw } });
     ratio.addEventListener("change", draw);
@@ -57,9 +60,10 @@ async function agreement(item, signal) {
 }
 
 export async function pane(body, { item, place, signal }) {
-    const { items } = await all(`/v1/searches/${item.id}/explain`, {}, signal), second = agreement(item, signal).catch(notifyProblem);
+    const { items } = await all(`/v1/searches/${item.id}/explain`, {}, signal), second = await agreement(item, signal).catch(notifyProblem);
+    if (signal.aborted) return {}; /* what was asked for without it came after another tab was chosen */
     if (!items.length) {
-        fill(body, section("Scores by layer", h("p", { class: "hint" }, "They are noted at snapshots (“Keep weights at”); none has been reached yet.")), await second);
+        fill(body, section("Scores by layer", h("p", { class: "hint" }, "They are noted at snapshots (“Keep weights at”); none has been reached yet.")), second);
         return {};
     }
     const box = h("div"), wanted = items.findIndex((n) => String(n.ordinal) === place.get("note"));
@@ -69,6 +73,6 @@ export async function pane(body, { item, place, signal }) {
     const choice = select(items.map((n, i) => [i, `${percent(n.ratio)} removed, after ${whole(n.ordinal)}`]), first, { id: "note", on: { change: (e) => draw(Number(e.target.value)) } });
     draw(first);
     fill(body, section("Scores by layer", h("div", { class: "controls" }, h("label", { for: "note" }, "Snapshot"), choice), box,
-        h("p", { class: "hint" }, "The line holds eight tenths of a layer’s units, the box the middle half, the stroke is the median; powers of ten from left to right, the same in every layer. Influence: how much a layer turns what goes through it.")), await second);
+        h("p", { class: "hint" }, "The line holds eight tenths of a layer’s units, the box the middle half, the stroke is the median; powers of ten from left to right, the same in every layer. Influence: how much a layer turns what goes through it.")), second);
     return {};
 }
