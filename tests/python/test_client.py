@@ -98,6 +98,25 @@ class Client(unittest.TestCase):
         with self.assertRaisesRegex(lathe.LatheError, "disk full"):
             self.service.get("runs", "run_2").wait()
 
+    def test_wait_outlives_a_restart(self):
+        busy = 503, self.fake.problem(503, "busy", "the database restarts")
+        replies = iter([(200, {"id": "run_1", "state": "running"}), busy, (200, b'{"id": "run_1"', 500),
+                        (200, {"id": "run_1", "state": "succeeded"})])
+        self.fake.replies["GET /v1/runs/run_1"] = lambda r: next(replies)
+        self.assertEqual(self.service.get("runs", "run_1").wait()["state"], "succeeded")
+
+    def test_replies_that_break_off(self):
+        self.fake.replies["GET /v1/comparisons/cmp_1"] = 200, {"id": "cmp_1"}
+        for path in ("GET /v1/comparisons/cmp_1/report", "POST /v1/uploads"):
+            self.fake.replies[path] = 200, b'{"id"', 500
+        report = self.service.get("comparisons", "cmp_1").report
+        for ask in (report, lambda: self.service.upload(__file__)):
+            with self.assertRaises(lathe.Unreachable):
+                ask()
+        self.fake.replies["GET /v1/comparisons/cmp_1/report"] = 503, b'{"detail"', 500
+        with self.assertRaises(lathe.ApiError):
+            report()
+
     def test_events_come_once_each_over_lost_connections(self):
         self.fake.replies["GET /v1/runs/run_1"] = 200, {"id": "run_1", "state": "running"}
         self.fake.events = [("step", {"step": n}) for n in range(5)] + [("state", {"state": "succeeded"})]

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import time
 import urllib.error
 import urllib.parse
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, IO, Optional, Union
 
 from .errors import ApiError, Unreachable
+from .files import read
 from .resources import KINDS, Comparison, Evaluation, Export, Resource, Search
 
 Path = Union[str, "os.PathLike[str]"]
@@ -90,9 +92,11 @@ class Lathe:
     def _problem(error: urllib.error.HTTPError) -> ApiError:
         try:
             problem = json.loads(error.read())
-        except (ValueError, OSError):
+        except (ValueError, OSError, http.client.HTTPException):
             problem = {}
-        return ApiError(error.code, problem if isinstance(problem, dict) else {})
+        seconds = error.headers.get("Retry-After") or ""
+        return ApiError(error.code, problem if isinstance(problem, dict) else {},
+                        float(seconds) if re.fullmatch("[0-9]{1,9}", seconds) else None)
 
     def request(self, method: str, path: str, body: Any = None, query: Optional[dict[str, Any]] = None) -> Any:
         """One request with JSON in and out, for whatever has no method of its own."""
@@ -101,13 +105,13 @@ class Lathe:
             data = json.dumps(body).encode() if body is not None else b""
             headers["Content-Type"] = "application/json"
         with self._open(method, path, query, data, headers) as reply:
-            text = reply.read()
+            text = read(reply)
         return json.loads(text) if text else None
 
     def text(self, path: str) -> str:
         """One request for a reply that is text."""
         with self._open("GET", path, headers={"Accept": "*/*"}) as reply:
-            return str(reply.read().decode("utf-8"))
+            return read(reply).decode("utf-8")
 
     def pages(self, path: str, page_size: int = 200, **filters: Any) -> Iterator[dict[str, Any]]:
         """Every item of a list, page after page."""
@@ -191,7 +195,7 @@ class Lathe:
         size = os.fstat(file.fileno()).st_size
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
         with self._open("POST", "/v1/uploads", body=file, headers=headers) as reply:
-            return str(json.load(reply)["id"])
+            return str(json.loads(read(reply))["id"])
 
     def create_dataset(self, name: str, text: Any = (), jsonl: Any = (), tokenizer: Any = "bytes",
                        **more: Any) -> Resource:

@@ -8,14 +8,14 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Optional
 
-from .errors import LatheError, NotFinished, Unreachable
+from .errors import ApiError, LatheError, NotFinished, Unreachable
 from .files import download, plain_name
 
 if TYPE_CHECKING:
     from .client import Event, Lathe, Path
 
 OVER = frozenset({"succeeded", "failed", "cancelled"})
-POLL_SECONDS = 1.0
+POLL_SECONDS, LONGEST_PAUSE = 1.0, 10.0
 SILENT_SECONDS = 300.0
 
 
@@ -54,20 +54,21 @@ class Resource(dict[str, Any]):
         """Stays until it is over. The service may restart meanwhile.
 
         Raises NotFinished after `timeout` seconds, LatheError when it failed or was cancelled
-        (unless told not to), Unreachable when nothing answered for five minutes.
+        (unless told not to), Unreachable or ApiError when there was no answer for five minutes.
         """
         end = None if timeout is None else time.monotonic() + timeout
-        heard = time.monotonic()
+        heard, pause = time.monotonic(), POLL_SECONDS
         while not self.is_over:
             if end is not None and time.monotonic() >= end:
                 raise NotFinished(f"{self!r} is not over after {timeout} s")
-            time.sleep(POLL_SECONDS if end is None else min(POLL_SECONDS, max(0.0, end - time.monotonic())))
+            time.sleep(pause if end is None else min(pause, max(0.0, end - time.monotonic())))
             try:
                 self.refresh()
-                heard = time.monotonic()
-            except Unreachable:
-                if time.monotonic() - heard > SILENT_SECONDS:
+                heard, pause = time.monotonic(), POLL_SECONDS
+            except (Unreachable, ApiError) as error:
+                if not error.retryable or time.monotonic() - heard > SILENT_SECONDS:
                     raise
+                pause = min(max(POLL_SECONDS, error.retry_after or 0), LONGEST_PAUSE)
         if raise_on_failure and self["state"] != "succeeded":
             raise LatheError(f"{self!r}: {self.get('reason') or 'no reason given'}")
         return self
