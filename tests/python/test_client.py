@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import tempfile
+import threading
 import unittest
 
 import lathe
@@ -126,10 +127,40 @@ class Client(unittest.TestCase):
         self.assertEqual(got[0], lathe.Event("1", "step", {"step": 0}))
         self.assertEqual(self.fake.connections, [0, 2, 4])
 
+    def ids_of_events(self, run, after=None):
+        """In a thread: what hangs must not hang the test."""
+        ids = []
+        thread = threading.Thread(target=lambda: ids.extend(e.id for e in run.events(after)), daemon=True)
+        thread.start()
+        thread.join(5)
+        self.assertFalse(thread.is_alive(), f"still listening after {ids}")
+        return ids
+
+    def test_events_of_what_is_over(self):
+        self.fake.replies["GET /v1/runs/run_1"] = 200, {"id": "run_1", "state": "succeeded"}
+        self.fake.events = [("state", {"state": state}) for state in ("failed", "queued", "running", "succeeded")]
+        run = self.service.get("runs", "run_1")
+        self.assertEqual(self.ids_of_events(run), [])
+        self.assertEqual(self.ids_of_events(run, "0"), ["1", "2", "3", "4"])
+        self.assertEqual(self.ids_of_events(run, "4"), [])
+
+    def test_events_of_what_ends_while_we_come(self):
+        for past, told in ((1, []), (0, ["1"])):  # before the stream's start, and just after
+            def run(_, past=past):
+                if not self.fake.connections:
+                    return 200, {"id": "run_1", "state": "running"}
+                self.fake.events = [("state", {"state": "succeeded"})]
+                return 200, {"id": "run_1", "state": "succeeded"}
+            self.fake.connections, self.fake.past = [], past
+            self.fake.events = [("state", {"state": "succeeded"})] * past
+            self.fake.replies["GET /v1/runs/run_1"] = run
+            self.assertEqual(self.ids_of_events(self.service.get("runs", "run_1")), told)
+
     def test_reading_events(self):
         lines = [b": hi\r\n", b"\r\n", b"id: 1\n", b"data: {\"a\":\n", b"data:1}\n", b"\n",
-                 b"id: 2\n", b"data: {}\n"]
-        self.assertEqual(list(read_events(lines)), [lathe.Event("1", "message", {"a": 1})])
+                 b"id: 2\n", b"\n", b"id: 3\n", b"data: {}\n"]
+        self.assertEqual(list(read_events(lines)), [lathe.Event("1", "message", {"a": 1}),
+                                                     lathe.Event("2", "", {})])
 
 
 if __name__ == "__main__":

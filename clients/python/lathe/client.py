@@ -128,6 +128,10 @@ class Lathe:
     def events(self, resource: Optional[str] = None, after: Optional[str] = None) -> Iterator[Event]:
         """Events as they happen, for ever. Comes back after a lost connection and goes on after the
         last event seen, so nothing is lost and nothing comes twice."""
+        return (event for event in self._told(resource, after) if event.name)
+
+    def _told(self, resource: Optional[str], after: Optional[str]) -> Iterator[Event]:
+        """The same with marks: an event without a name says that everything up to its id was told."""
         pause = FIRST_PAUSE
         while True:
             try:
@@ -265,8 +269,9 @@ def _subject(subject: Union[str, Resource]) -> dict[str, str]:
 
 
 def read_events(lines: Any) -> Iterator[Event]:
-    """Server-sent events from an iterable of lines (bytes). What is unfinished at the end is dropped."""
-    last_id, name = "", ""
+    """Server-sent events from an iterable of lines (bytes). What is unfinished at the end is dropped.
+    An id without data is an event without a name."""
+    last_id, name, marked = "", "", False
     data: list[str] = []
     try:
         for raw in lines:
@@ -276,9 +281,11 @@ def read_events(lines: Any) -> Iterator[Event]:
             if not line:
                 if data:
                     yield Event(last_id, name or "message", json.loads("\n".join(data)))
-                name, data = "", []
+                elif marked:
+                    yield Event(last_id, "", {})
+                name, data, marked = "", [], False
             elif field == "id":
-                last_id = value
+                last_id, marked = value, True
             elif field == "event":
                 name = value
             elif field == "data":
