@@ -25,11 +25,13 @@ void sse_restart(struct sse *sse)
     buf_clear(&sse->line);
     buf_clear(&sse->data);
     sse->name[0] = '\0';
+    memcpy(sse->id, sse->whole_id, sizeof sse->id);
     sse->after_cr = false;
 }
 
 static void dispatch(struct sse *sse)
 {
+    memcpy(sse->whole_id, sse->id, sizeof sse->whole_id);
     if (sse->data.len) {
         sse->data.bytes[sse->data.len - 1] = '\0'; /* the LF after the last line */
         const char *name = *sse->name ? sse->name : "message";

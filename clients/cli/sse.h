@@ -20,6 +20,7 @@ struct sse_event {
 struct sse {
     struct buf line, data;
     char id[SSE_MAX_ID], name[SSE_MAX_NAME];
+    char whole_id[SSE_MAX_ID]; /* of the last event that came whole: where to go on */
     int retry_ms; /* how long the service asks to wait before coming back; 0: not said */
     bool after_cr;
     void (*on_event)(void *context, const struct sse_event *event);
@@ -30,7 +31,7 @@ void sse_init(struct sse *sse, void (*on_event)(void *context, const struct sse_
               void *context);
 void sse_release(struct sse *sse);
 
-/* A new connection: forgets what is unfinished, keeps the last id. */
+/* A new connection: forgets what is unfinished, its id too. */
 void sse_restart(struct sse *sse);
 
 /* False when an event is longer than SSE_MAX_EVENT_BYTES. */

@@ -19,7 +19,7 @@ enum status stream_open(struct stream *stream, const struct where *where, const 
     snprintf(stream->path, sizeof stream->path, "%s", path);
     sse_init(&stream->sse, on_event, context);
     buf_init(&stream->problem, MAX_PROBLEM_BYTES);
-    if (after) snprintf(stream->sse.id, sizeof stream->sse.id, "%s", after);
+    if (after) snprintf(stream->sse.whole_id, sizeof stream->sse.whole_id, "%s", after);
     stream->multi = curl_multi_init();
     return stream->multi ? OK : fail(err, E_IO, "libcurl cannot start");
 }

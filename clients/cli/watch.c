@@ -24,6 +24,7 @@ struct watch {
     int missed;       /* refreshes in a row that got no answer */
     int64_t refresh_at_ms, line_at_ms, every_ms;
     bool is_comparison;
+    bool is_over; /* the resource says so, not only an event */
 };
 
 static volatile sig_atomic_t interrupted;
@@ -75,6 +76,9 @@ static enum status refresh(struct watch *w)
     json_decref(w->resource);
     w->resource = resource;
     progress_resource(&w->progress, resource);
+    bool was_over = w->is_over;
+    w->is_over = progress_is_over(&w->progress);
+    if (w->is_over && !was_over) w->progress.behind = w->progress.is_search;
     return OK;
 }
 
@@ -138,14 +142,13 @@ static enum status follow(struct watch *w, struct stream *stream)
     TRY(refresh(w));
     w->progress.behind = w->progress.is_search;
     TRY(keep_up(w));
-    while (!interrupted && !progress_is_over(&w->progress)) {
+    while (!interrupted && (!w->is_over || w->progress.behind)) {
         TRY(stream_wait(stream, TICK_MS, &w->ctx->err));
         TRY(keep_up(w));
         if (!progress_is_over(&w->progress)) show(w);
     }
     if (interrupted) return OK;
-    TRY(refresh(w)); /* the final numbers, and removals that came with the end */
-    if (w->progress.is_search) TRY(catch_up(w));
+    progress_resource(&w->progress, w->resource); /* events may have said less since */
     w->progress.changed = true;
     show(w);
     return OK;
@@ -166,14 +169,18 @@ static int finish(struct watch *w, enum status status)
     return strcmp(w->progress.state, "succeeded") ? 1 : 0;
 }
 
-int watch_resource(struct context *ctx, const char *collection, const char *id)
+/* `resource` (taken) as it was made, or NULL: then no answer at once is an error. */
+static int watch(struct context *ctx, const char *collection, const char *id, json_t *resource)
 {
-    struct watch w = { .ctx = ctx, .collection = collection, .id = id };
+    struct watch w = { .ctx = ctx, .collection = collection, .id = id, .resource = resource };
     struct stream stream;
     char events[HTTP_MAX_PATH];
     w.every_ms = 1000 * args_int(ctx->args, "every", 0, 86400, 5, &ctx->err);
     w.is_comparison = !strcmp(collection, "comparisons");
-    if (ctx->err.status || command_path(ctx, w.path, collection, id, "")) return command_fail(ctx);
+    if (ctx->err.status || command_path(ctx, w.path, collection, id, "")) {
+        json_decref(resource);
+        return command_fail(ctx);
+    }
     snprintf(events, sizeof events, "/v1/events?resource=%s", id);
     progress_init(&w.progress, !strcmp(collection, "searches"));
     screen_init(&w.screen, isatty(STDOUT_FILENO) && !ctx->json && !ctx->quiet);
@@ -189,6 +196,11 @@ int watch_resource(struct context *ctx, const char *collection, const char *id)
     return code;
 }
 
+int watch_resource(struct context *ctx, const char *collection, const char *id)
+{
+    return watch(ctx, collection, id, NULL);
+}
+
 int watch_created(struct context *ctx, const char *collection, const char *hint, json_t *body,
                   const struct show *card, char *made)
 {
@@ -202,7 +214,6 @@ int watch_created(struct context *ctx, const char *collection, const char *hint,
     if (status) return command_fail(ctx);
     snprintf(id, sizeof id, "%s", look_string(resource, "id", ""));
     if (made) memcpy(made, id, sizeof id);
-    json_decref(resource);
     if (ctx->quiet) printf("%s\n", id);
-    return watch_resource(ctx, collection, id);
+    return watch(ctx, collection, id, resource);
 }

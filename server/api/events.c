@@ -20,6 +20,7 @@
  *   LIVE     the hub calls
  *   FULL     the client's backlog holds no more; we wait until it is empty
  *
+ * Becoming LIVE, it sends an id alone: who listens knows that no more of the past comes.
  * All it keeps for a client is the last id that it was given.
  */
 enum { PAGE = 200 };
@@ -85,7 +86,7 @@ static void go_live(struct reader *r)
     if (gap)
         read_on(r);
     else
-        r->state = LIVE;
+        r->state = sse_mark(r->stream, r->cursor) ? FULL : LIVE;
 }
 
 static void got_past(struct pg_query *query, PGresult *rows, const struct error *err)

@@ -26,4 +26,8 @@ int64_t sse_last_id(struct request *req);
  * lines. The whole event goes in, or nothing does and E_LIMIT comes back. */
 enum status sse_send(struct stream *stream, int64_t id, const char *event, const char *data);
 
+/* An id alone: the client was told everything up to it. No event to anybody, but where a
+ * client comes back to that has heard none yet. E_LIMIT as above. */
+enum status sse_mark(struct stream *stream, int64_t id);
+
 #endif

@@ -182,6 +182,13 @@ static void put_data(struct buf *out, const char *data)
     }
 }
 
+enum status sse_mark(struct stream *s, int64_t id)
+{
+    char text[32];
+    int n = snprintf(text, sizeof text, "id: %lld\n\n", (long long)id);
+    return stream_push(s, text, (size_t)n);
+}
+
 enum status sse_send(struct stream *s, int64_t id, const char *event, const char *data)
 {
     struct buf text;

@@ -156,6 +156,33 @@ class Cli(unittest.TestCase):
         self.assertEqual([x["id"] for x in lines[:-1]], [str(i) for i in range(1, 8)])
         self.assertEqual((lines[-1]["event"], lines[-1]["data"]["state"]), ("final", "succeeded"))
 
+    def test_watch_outlives_a_restart_at_the_end(self):
+        self.start_search()
+        refused = set()
+
+        def busy_once(path):
+            reply = self.fake.replies[path]
+
+            def answer(request):
+                if self.fake.connections and self.fake.connections[-1] >= 6 and path not in refused:
+                    refused.add(path)
+                    return 503, self.fake.problem(503, "busy", "the database restarts")
+                return reply(request)
+            self.fake.replies[path] = answer
+        busy_once("GET /v1/searches/srch_1")
+        busy_once("GET /v1/searches/srch_1/trajectory")
+        lines = [json.loads(x) for x in self.lathe("search", "watch", "srch_1", "--json").splitlines()]
+        self.assertEqual(len(refused), 2)
+        self.assertEqual((lines[-1]["event"], lines[-1]["data"]["state"]), ("final", "succeeded"))
+
+    def test_waiting_outlives_a_restart_at_the_start(self):
+        self.fake.replies["POST /v1/datasets"] = 202, {"id": "data_3", "state": "queued"}
+        replies = iter([(503, self.fake.problem(503, "busy", "the database restarts")),
+                        (200, {"id": "data_3", "state": "succeeded"})])
+        self.fake.replies["GET /v1/datasets/data_3"] = lambda r: next(replies)
+        path = self.write("body.json", '{"name": "x"}')
+        self.assertIn("data_3 succeeded", self.lathe("dataset", "create", "-f", path, "--wait"))
+
     def test_watch_of_a_failure(self):
         self.fake.replies["GET /v1/runs/run_1"] = 200, {"id": "run_1", "state": "failed", "reason": "out of disk"}
         done = subprocess.run([LATHE, "run", "watch", "run_1", "--data-dir", self.dir.name],

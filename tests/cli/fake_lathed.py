@@ -2,7 +2,8 @@
 
 Handlers are looked up by "METHOD /path" (without the query) and return (status, document) or are
 functions of the request that do. Events are served from a list; the connection is cut after every
-`cut_after` of them, so that a client has to come back with Last-Event-ID.
+`cut_after` of them, so that a client has to come back with Last-Event-ID. After the last one comes
+its id alone. Without Last-Event-ID the first `past` of them are not told.
 """
 import http.server
 import json
@@ -13,7 +14,7 @@ import urllib.parse
 class FakeLathed:
     def __init__(self, token="secret"):
         self.token, self.replies, self.requests = token, {}, []
-        self.events, self.cut_after, self.connections = [], 2, []
+        self.events, self.past, self.cut_after, self.connections = [], 0, 2, []
         fake = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -72,7 +73,7 @@ class FakeLathed:
         handler.wfile.write(body)
 
     def stream(self, handler):
-        after = int(handler.headers.get("Last-Event-ID") or 0)
+        after = int(handler.headers.get("Last-Event-ID") or self.past)
         self.connections.append(after)
         handler.send_response(200)
         handler.send_header("Content-Type", "text/event-stream")
@@ -82,4 +83,6 @@ class FakeLathed:
         waiting = [e for e in enumerate(self.events, 1) if e[0] > after][:self.cut_after]
         for number, (name, data) in waiting:
             handler.wfile.write(f"id: {number}\nevent: {name}\ndata: {json.dumps(data)}\n\n".encode())
+        if after + len(waiting) == len(self.events):
+            handler.wfile.write(f"id: {len(self.events)}\n\n".encode())
         handler.close_connection = True

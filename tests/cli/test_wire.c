@@ -44,7 +44,7 @@ static void restarts(void)
     struct sse sse;
     seen[0] = '\0';
     sse_init(&sse, on_event, NULL);
-    sse_feed(&sse, "id: 3\ndata: x\n\ndata: half", 25);
+    sse_feed(&sse, "id: 3\ndata: x\n\nid: 4\ndata: half", 31);
     sse_restart(&sse);
     sse_feed(&sse, "data: y\n\n", 9);
     CHECK_STR(seen, "[3|message|x][3|message|y]");

@@ -190,8 +190,9 @@ class CommandLine(unittest.TestCase):
         removals = list(search.trajectory())
         self.assertEqual(len(removals), search["removals"])
         self.assertEqual(search.wait()["state"], "succeeded")
-        names = [e.name for e in search.events(after="0")]
-        self.assertEqual(names.count("removal"), len(removals))
+        events = list(search.events(after="0"))
+        self.assertEqual([e.name for e in events].count("removal"), len(removals))
+        self.assertEqual(list(search.events(after=events[-1].id)), [])
         self.assertTrue(search.metrics()["loss"])
         with self.assertRaises(lathe.ApiError):
             client.get("runs", "run_999")

@@ -55,7 +55,7 @@ def listeners(lathed, n):
     lathed.wait(f"/v1/datasets/{data}", seconds=120)
     texts, deaf = read_until(everyone, lambda t: t.count(b'"state": "succeeded"') == 1, 60)
     assert not deaf, f"{len(deaf)} of {n} did not hear the end"
-    ids = {tuple(re.findall(rb"^id: (\d+)$", t, re.M)) for t in texts.values()}
+    ids = {tuple(re.findall(rb"^id: (\d+)\nevent:", t, re.M)) for t in texts.values()}
     assert len(ids) == 1 and sorted(map(int, next(iter(ids)))) == list(map(int, next(iter(ids)))), f"{len(ids)} different stories"
     for s in everyone:
         s.close()

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import tempfile
+import threading
 import unittest
 
 import lathe
@@ -98,6 +99,25 @@ class Client(unittest.TestCase):
         with self.assertRaisesRegex(lathe.LatheError, "disk full"):
             self.service.get("runs", "run_2").wait()
 
+    def test_wait_outlives_a_restart(self):
+        busy = 503, self.fake.problem(503, "busy", "the database restarts")
+        replies = iter([(200, {"id": "run_1", "state": "running"}), busy, (200, b'{"id": "run_1"', 500),
+                        (200, {"id": "run_1", "state": "succeeded"})])
+        self.fake.replies["GET /v1/runs/run_1"] = lambda r: next(replies)
+        self.assertEqual(self.service.get("runs", "run_1").wait()["state"], "succeeded")
+
+    def test_replies_that_break_off(self):
+        self.fake.replies["GET /v1/comparisons/cmp_1"] = 200, {"id": "cmp_1"}
+        for path in ("GET /v1/comparisons/cmp_1/report", "POST /v1/uploads"):
+            self.fake.replies[path] = 200, b'{"id"', 500
+        report = self.service.get("comparisons", "cmp_1").report
+        for ask in (report, lambda: self.service.upload(__file__)):
+            with self.assertRaises(lathe.Unreachable):
+                ask()
+        self.fake.replies["GET /v1/comparisons/cmp_1/report"] = 503, b'{"detail"', 500
+        with self.assertRaises(lathe.ApiError):
+            report()
+
     def test_events_come_once_each_over_lost_connections(self):
         self.fake.replies["GET /v1/runs/run_1"] = 200, {"id": "run_1", "state": "running"}
         self.fake.events = [("step", {"step": n}) for n in range(5)] + [("state", {"state": "succeeded"})]
@@ -107,10 +127,40 @@ class Client(unittest.TestCase):
         self.assertEqual(got[0], lathe.Event("1", "step", {"step": 0}))
         self.assertEqual(self.fake.connections, [0, 2, 4])
 
+    def ids_of_events(self, run, after=None):
+        """In a thread: what hangs must not hang the test."""
+        ids = []
+        thread = threading.Thread(target=lambda: ids.extend(e.id for e in run.events(after)), daemon=True)
+        thread.start()
+        thread.join(5)
+        self.assertFalse(thread.is_alive(), f"still listening after {ids}")
+        return ids
+
+    def test_events_of_what_is_over(self):
+        self.fake.replies["GET /v1/runs/run_1"] = 200, {"id": "run_1", "state": "succeeded"}
+        self.fake.events = [("state", {"state": state}) for state in ("failed", "queued", "running", "succeeded")]
+        run = self.service.get("runs", "run_1")
+        self.assertEqual(self.ids_of_events(run), [])
+        self.assertEqual(self.ids_of_events(run, "0"), ["1", "2", "3", "4"])
+        self.assertEqual(self.ids_of_events(run, "4"), [])
+
+    def test_events_of_what_ends_while_we_come(self):
+        for past, told in ((1, []), (0, ["1"])):  # before the stream's start, and just after
+            def run(_, past=past):
+                if not self.fake.connections:
+                    return 200, {"id": "run_1", "state": "running"}
+                self.fake.events = [("state", {"state": "succeeded"})]
+                return 200, {"id": "run_1", "state": "succeeded"}
+            self.fake.connections, self.fake.past = [], past
+            self.fake.events = [("state", {"state": "succeeded"})] * past
+            self.fake.replies["GET /v1/runs/run_1"] = run
+            self.assertEqual(self.ids_of_events(self.service.get("runs", "run_1")), told)
+
     def test_reading_events(self):
         lines = [b": hi\r\n", b"\r\n", b"id: 1\n", b"data: {\"a\":\n", b"data:1}\n", b"\n",
-                 b"id: 2\n", b"data: {}\n"]
-        self.assertEqual(list(read_events(lines)), [lathe.Event("1", "message", {"a": 1})])
+                 b"id: 2\n", b"\n", b"id: 3\n", b"data: {}\n"]
+        self.assertEqual(list(read_events(lines)), [lathe.Event("1", "message", {"a": 1}),
+                                                     lathe.Event("2", "", {})])
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import time
 import urllib.error
 import urllib.parse
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, IO, Optional, Union
 
 from .errors import ApiError, Unreachable
+from .files import read
 from .resources import KINDS, Comparison, Evaluation, Export, Resource, Search
 
 Path = Union[str, "os.PathLike[str]"]
@@ -90,9 +92,11 @@ class Lathe:
     def _problem(error: urllib.error.HTTPError) -> ApiError:
         try:
             problem = json.loads(error.read())
-        except (ValueError, OSError):
+        except (ValueError, OSError, http.client.HTTPException):
             problem = {}
-        return ApiError(error.code, problem if isinstance(problem, dict) else {})
+        seconds = error.headers.get("Retry-After") or ""
+        return ApiError(error.code, problem if isinstance(problem, dict) else {},
+                        float(seconds) if re.fullmatch("[0-9]{1,9}", seconds) else None)
 
     def request(self, method: str, path: str, body: Any = None, query: Optional[dict[str, Any]] = None) -> Any:
         """One request with JSON in and out, for whatever has no method of its own."""
@@ -101,13 +105,13 @@ class Lathe:
             data = json.dumps(body).encode() if body is not None else b""
             headers["Content-Type"] = "application/json"
         with self._open(method, path, query, data, headers) as reply:
-            text = reply.read()
+            text = read(reply)
         return json.loads(text) if text else None
 
     def text(self, path: str) -> str:
         """One request for a reply that is text."""
         with self._open("GET", path, headers={"Accept": "*/*"}) as reply:
-            return str(reply.read().decode("utf-8"))
+            return read(reply).decode("utf-8")
 
     def pages(self, path: str, page_size: int = 200, **filters: Any) -> Iterator[dict[str, Any]]:
         """Every item of a list, page after page."""
@@ -124,6 +128,10 @@ class Lathe:
     def events(self, resource: Optional[str] = None, after: Optional[str] = None) -> Iterator[Event]:
         """Events as they happen, for ever. Comes back after a lost connection and goes on after the
         last event seen, so nothing is lost and nothing comes twice."""
+        return (event for event in self._told(resource, after) if event.name)
+
+    def _told(self, resource: Optional[str], after: Optional[str]) -> Iterator[Event]:
+        """The same with marks: an event without a name says that everything up to its id was told."""
         pause = FIRST_PAUSE
         while True:
             try:
@@ -191,7 +199,7 @@ class Lathe:
         size = os.fstat(file.fileno()).st_size
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
         with self._open("POST", "/v1/uploads", body=file, headers=headers) as reply:
-            return str(json.load(reply)["id"])
+            return str(json.loads(read(reply))["id"])
 
     def create_dataset(self, name: str, text: Any = (), jsonl: Any = (), tokenizer: Any = "bytes",
                        **more: Any) -> Resource:
@@ -261,8 +269,9 @@ def _subject(subject: Union[str, Resource]) -> dict[str, str]:
 
 
 def read_events(lines: Any) -> Iterator[Event]:
-    """Server-sent events from an iterable of lines (bytes). What is unfinished at the end is dropped."""
-    last_id, name = "", ""
+    """Server-sent events from an iterable of lines (bytes). What is unfinished at the end is dropped.
+    An id without data is an event without a name."""
+    last_id, name, marked = "", "", False
     data: list[str] = []
     try:
         for raw in lines:
@@ -272,9 +281,11 @@ def read_events(lines: Any) -> Iterator[Event]:
             if not line:
                 if data:
                     yield Event(last_id, name or "message", json.loads("\n".join(data)))
-                name, data = "", []
+                elif marked:
+                    yield Event(last_id, "", {})
+                name, data, marked = "", [], False
             elif field == "id":
-                last_id = value
+                last_id, marked = value, True
             elif field == "event":
                 name = value
             elif field == "data":

@@ -1,7 +1,7 @@
 """What can go wrong, by what to do about it."""
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional
 
 
 class LatheError(Exception):
@@ -11,6 +11,9 @@ class LatheError(Exception):
 class Unreachable(LatheError):
     """The service did not answer. Trying again later may help."""
 
+    retryable = True
+    retry_after: Optional[float] = None
+
 
 class NotFinished(LatheError):
     """wait() was given a limit, and it passed."""
@@ -19,8 +22,9 @@ class NotFinished(LatheError):
 class ApiError(LatheError):
     """The service said no: its problem document (RFC 9457)."""
 
-    def __init__(self, status: int, problem: dict[str, Any]):
+    def __init__(self, status: int, problem: dict[str, Any], retry_after: Optional[float] = None):
         self.status = status
+        self.retry_after = retry_after
         self.problem = problem
         self.code: str = str(problem.get("code", ""))
         self.request_id: str = str(problem.get("request_id", ""))

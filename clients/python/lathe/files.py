@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import pathlib
 import re
@@ -31,6 +32,14 @@ def plain_name(name: Any) -> str:
     return name
 
 
+def read(reply: http.client.HTTPResponse, most: Optional[int] = None) -> bytes:
+    """What read() of a reply gives; Unreachable when the connection breaks meanwhile."""
+    try:
+        return reply.read(most)
+    except (OSError, http.client.HTTPException) as error:
+        raise Unreachable(f"the connection broke: {error!r}") from error
+
+
 def _fetch(service: "Lathe", file: dict[str, Any], part: pathlib.Path) -> None:
     """Goes on with what an earlier call left in `part`, if its end can be checked."""
     whole = file.get("bytes")
@@ -41,10 +50,10 @@ def _fetch(service: "Lathe", file: dict[str, Any], part: pathlib.Path) -> None:
         with open(part, "r+b" if at and reply.status == 206 else "wb") as out:
             out.seek(0, os.SEEK_END)
             try:
-                while chunk := reply.read(CHUNK):
+                while chunk := read(reply, CHUNK):
                     out.write(chunk)
-            except OSError as error:
-                raise Unreachable(f"{part}: the connection broke: {error}; again goes on") from error
+            except Unreachable as error:
+                raise Unreachable(f"{part}: {error}; again goes on") from error
     if whole is not None and part.stat().st_size < whole:
         raise Unreachable(f"{part}: {part.stat().st_size} of {whole} bytes came; again goes on")
 

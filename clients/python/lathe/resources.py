@@ -8,14 +8,14 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Optional
 
-from .errors import LatheError, NotFinished, Unreachable
+from .errors import ApiError, LatheError, NotFinished, Unreachable
 from .files import download, plain_name
 
 if TYPE_CHECKING:
     from .client import Event, Lathe, Path
 
 OVER = frozenset({"succeeded", "failed", "cancelled"})
-POLL_SECONDS = 1.0
+POLL_SECONDS, LONGEST_PAUSE = 1.0, 10.0
 SILENT_SECONDS = 300.0
 
 
@@ -54,34 +54,56 @@ class Resource(dict[str, Any]):
         """Stays until it is over. The service may restart meanwhile.
 
         Raises NotFinished after `timeout` seconds, LatheError when it failed or was cancelled
-        (unless told not to), Unreachable when nothing answered for five minutes.
+        (unless told not to), Unreachable or ApiError when there was no answer for five minutes.
         """
         end = None if timeout is None else time.monotonic() + timeout
-        heard = time.monotonic()
+        heard, pause = time.monotonic(), POLL_SECONDS
         while not self.is_over:
             if end is not None and time.monotonic() >= end:
                 raise NotFinished(f"{self!r} is not over after {timeout} s")
-            time.sleep(POLL_SECONDS if end is None else min(POLL_SECONDS, max(0.0, end - time.monotonic())))
+            time.sleep(pause if end is None else min(pause, max(0.0, end - time.monotonic())))
             try:
                 self.refresh()
-                heard = time.monotonic()
-            except Unreachable:
-                if time.monotonic() - heard > SILENT_SECONDS:
-                    raise
+                heard, pause = time.monotonic(), POLL_SECONDS
+            except (Unreachable, ApiError) as error:
+                pause = pause_after(error, heard)
         if raise_on_failure and self["state"] != "succeeded":
             raise LatheError(f"{self!r}: {self.get('reason') or 'no reason given'}")
         return self
 
     def events(self, after: Optional[str] = None) -> Iterator["Event"]:
         """What happens to it, as it happens, until it is over. after="0": from its beginning."""
-        if self.refresh().is_over and after is None:
+        over = self.refresh().is_over
+        if over and after is None:
             return
-        for event in self.service.events(resource=self.id, after=after):
-            yield event
-            if event.name == "state" and event.data.get("id", self.id) == self.id \
-                    and event.data.get("state") in OVER:
-                self.refresh()
-                return
+        while True:
+            for event in self.service._told(self.id, after):  # pylint: disable=protected-access
+                after = event.id or after
+                if event.name:
+                    yield event
+                elif over:
+                    return  # it was over before we asked, and that is all there was to tell
+                state = self._state_in(event)
+                if state in OVER and state != "failed":
+                    self._refresh_patiently()
+                    return
+                # what failed may have been resumed; what happens while we look comes when asked again
+                if not over and (not event.name or state == "failed"):
+                    over = self._refresh_patiently().is_over
+                    if over:
+                        break
+
+    def _state_in(self, event: "Event") -> Optional[str]:
+        is_mine = event.name == "state" and event.data.get("id", self.id) == self.id
+        return event.data.get("state") if is_mine else None
+
+    def _refresh_patiently(self) -> "Resource":
+        heard = time.monotonic()
+        while True:
+            try:
+                return self.refresh()
+            except (Unreachable, ApiError) as error:
+                time.sleep(pause_after(error, heard))
 
     def metrics(self, keys: str = "loss,validation_loss", x: str = "step",
                 max_points: int = 1000) -> dict[str, list[list[float]]]:
@@ -123,6 +145,13 @@ class Resource(dict[str, Any]):
         """Its curves. Needs matplotlib."""
         from .notebook import plot  # pylint: disable=import-outside-toplevel,cyclic-import
         return plot(self, keys, x)
+
+
+def pause_after(error: "Unreachable | ApiError", heard: float) -> float:
+    """How long to wait before asking again; raises what waiting does not mend."""
+    if not error.retryable or time.monotonic() - heard > SILENT_SECONDS:
+        raise error
+    return min(max(POLL_SECONDS, error.retry_after or 0), LONGEST_PAUSE)
 
 
 def cell(value: Any) -> str:
