@@ -36,7 +36,8 @@ static enum status by_domain(const struct training *t, const struct by_domain *g
     return sum > 0 ? OK : fail(err, E_INPUT, "data/%s: no domain has one above 0", what);
 }
 
-/* A validation of its own for every domain, together as long as the one over all. */
+/* A validation of its own for every domain, together as long as the one over all. Steering gives
+ * weight to every domain, also to those that the job gave none. */
 static enum status open_mixture(struct training *t, struct error *err)
 {
     const struct job *job = t->job;
@@ -45,6 +46,7 @@ static enum status open_mixture(struct training *t, struct error *err)
     if (job->data.targets.n != n)
         return fail(err, E_INPUT, "data/target_losses: names %d of the dataset's %d domains",
                     job->data.targets.n, n);
+    for (int d = 0; d < n; d++) TRY(feed_check_domain(&t->feed, d, err));
     for (int d = 0; d < n; d++)
         TRY(held_out_init(&t->held_domain[d], &t->ds, job->recipe.sequence_length, d,
                           job->validation_tokens / n, err));

@@ -4,6 +4,7 @@
 
 #include "tests/trainer/program.h"
 #include "trainer/evaluate/latency.h"
+#include "trainer/evaluate/task.h"
 
 #define GOLDEN "golden/evaluation"
 
@@ -333,6 +334,25 @@ static void refuses_text(const char *form, const char *text, const char *sentenc
     refuses(form, text, strlen(text), sentence);
 }
 
+/* The members of items that no form asks for may be what Python lets pass; their samples are JSON. */
+static void test_odd_members(void)
+{
+    struct error err = { 0 };
+    struct eval_items items;
+    char path[1][PATH_ROOM];
+    struct evaluate_task task = { .form = FORM_LAMBADA, .n_files = 1, .file = path };
+    snprintf(path[0], sizeof path[0], "%s/odd.jsonl", world);
+    FILE *f = fopen(path[0], "w");
+    fputs("{\"text\":\"one two\",\"score\":NaN,\"n\":3}\n", f);
+    fputs("{\"text\":\"one two\",\"id\":12345678901234567890}\n{\"text\":\"one  two\"}\n", f);
+    fclose(f);
+    CHECK_OK(eval_items_read(&items, &task, &err), err);
+    CHECK_INT(items.n, 3);
+    CHECK_STR(items.item[0].doc.at, "{\"text\":\"one two\",\"score\":null,\"n\":3}");
+    CHECK_STR(items.item[2].doc.at, "{\"text\":\"one  two\"}");
+    eval_items_release(&items);
+}
+
 static void test_refusals(void)
 {
     refuses("pairs", "\xfd" "7zXZ\0\0", 7, "unpack it first");
@@ -370,6 +390,7 @@ int main(void)
     test_going_on();
     test_stopped();
     test_latency();
+    test_odd_members();
     test_refusals();
     world_remove();
     puts("ok evaluate");

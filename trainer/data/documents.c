@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "search/base/field.h"
+#include "trainer/data/loose_json.h"
 #include "trainer/data/tokenizer.h"
 
 const char *const document_formats[] = { "text", "jsonl", "llmc", "nanogpt", "megatron", NULL };
@@ -107,11 +108,12 @@ static bool blank(const char *line, size_t len)
 static bool parse_line(struct documents *d, struct document *out, const char *line, size_t len,
                        struct error *err)
 {
+    bool mended;
     json_decref(d->json);
     d->json = NULL;
     if (len > DOCUMENT_MAX_BYTES) {
         fail(err, E_LIMIT, "is longer than %d bytes", DOCUMENT_MAX_BYTES);
-    } else if ((d->json = field_parse(line, len, err)) != NULL) {
+    } else if ((d->json = loose_json_parse(line, len, JSON_ALLOW_NUL, &mended, err))) {
         struct field root;
         field_root(&root, d->json, err);
         if (field_string(&root, "text", DOCUMENT_MAX_BYTES)) {

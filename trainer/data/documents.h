@@ -11,8 +11,9 @@
  *
  *     text      plain text has no documents of its own, so it is cut: at the first
  *               empty line after 4 KiB, or the first line end after 64 KiB, or at 1 MiB
- *     jsonl     one object a line; the document is its string member "text", the
- *               other members are not looked at; empty lines are passed over
+ *     jsonl     one object a line, read as in loose_json.h; the document is its string
+ *               member "text", the other members are not looked at; empty lines are
+ *               passed over
  *     llmc, nanogpt, megatron   token shards: a document ends with the id `eod`
  *
  * The file is mapped; memory is one document. What cannot be read is E_INPUT with

@@ -31,16 +31,19 @@ void feed_set_weights(struct feed *feed, const double *weights)
     for (int d = 0; d < feed->ds->n_domains; d++) feed->weight[d] = weights[d] / sum;
 }
 
+enum status feed_check_domain(const struct feed *feed, int d, struct error *err)
+{
+    struct token_span span = feed->ds->domain[d].span[SPLIT_TRAIN];
+    if (windows_of(span, feed->time)) return OK;
+    return fail(err, E_INPUT,
+                "domain %s has %llu training tokens; sequence_length %d needs at least %d",
+                feed->ds->domain[d].name, (unsigned long long)span.n, feed->time, feed->time + 1);
+}
+
 static enum status check_lengths(const struct feed *feed, struct error *err)
 {
-    for (int d = 0; d < feed->ds->n_domains; d++) {
-        struct token_span span = feed->ds->domain[d].span[SPLIT_TRAIN];
-        if (feed->weight[d] > 0 && !windows_of(span, feed->time))
-            return fail(err, E_INPUT,
-                        "domain %s has %llu training tokens; sequence_length %d needs at least %d",
-                        feed->ds->domain[d].name, (unsigned long long)span.n, feed->time,
-                        feed->time + 1);
-    }
+    for (int d = 0; d < feed->ds->n_domains; d++)
+        if (feed->weight[d] > 0) TRY(feed_check_domain(feed, d, err));
     return OK;
 }
 

@@ -32,7 +32,11 @@ enum status feed_init(struct feed *feed, const struct dataset *ds, int time, uin
 enum status feed_next(struct feed *feed, int batch, int32_t *ids, int32_t *targets,
                       struct error *err);
 
-/* Changes the weights from the next sample on; they are scaled to add up to 1. */
+/* E_INPUT when domain `d` is shorter than one window. */
+enum status feed_check_domain(const struct feed *feed, int d, struct error *err);
+
+/* Changes the weights from the next sample on; they are scaled to add up to 1. A domain that
+ * feed_check_domain refuses must keep weight 0. */
 void feed_set_weights(struct feed *feed, const double *weights);
 
 /*

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "trainer/data/loose_json.h"
+
 /* Files to lines to items. */
 
 enum { ARENA_CEILING_MIB = 2048 };
@@ -113,8 +115,9 @@ static void read_line(struct source *s, struct eval_items *items, struct text li
     } else if (items->form == FORM_PIQA && is_number(line)) {
         add_label(s, *line.at - '0');
     } else {
-        json_t *json = field_parse(line.at, line.len, err);
-        if (json) read_item(items, json, line, err);
+        bool mended;
+        json_t *json = loose_json_parse(line.at, line.len, 0, &mended, err);
+        if (json) read_item(items, json, mended ? (struct text){ 0 } : line, err);
         json_decref(json);
     }
 }
@@ -140,7 +143,8 @@ static enum status read_lines(struct source *s, struct eval_items *items, struct
 static enum status read_array(struct source *s, struct eval_items *items, struct text all,
                               struct error *err)
 {
-    json_t *json = field_parse(all.at, all.len, err);
+    bool mended;
+    json_t *json = loose_json_parse(all.at, all.len, 0, &mended, err);
     for (size_t i = 0; i < json_array_size(json) && !err->status; i++) {
         read_item(items, json_array_get(json, i), (struct text){ 0 }, err);
         if (err->status) fail_in(err, "element %zu", i);

@@ -8,7 +8,7 @@
 
 /*
  * The items of a task, read from its files. A file holds one JSON object a line, or one array of
- * them. Members that are not named here are not looked at.
+ * them, read as in loose_json.h. Members that are not named here are not looked at.
  *
  *   pairs       {"choices": [{"context", "continuation"}, ...], "gold": 0}
  *   arc         {"question": {"stem", "choices": [{"text", "label"}]}, "answerKey"} (the original) or
@@ -42,7 +42,7 @@ struct eval_choice {
 };
 
 struct eval_item {
-    struct text doc; /* JSON: the line as it was */
+    struct text doc; /* JSON: the line as it was, or as it was mended */
     int n_choices, gold;
     struct eval_choice *choice;
 };

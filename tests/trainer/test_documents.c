@@ -1,0 +1,111 @@
+/* Files as others wrote them, and the documents that come of them. */
+#include <stdbool.h>
+#include "search/base/buf.h"
+#include "tests/support/check.h"
+#include "trainer/data/documents.h"
+
+static char dir[] = "/tmp/lathe-documents-XXXXXX";
+static struct error err;
+static struct buf said;
+
+static const char *put(const char *name, const void *bytes, size_t len)
+{
+    static char path[PATH_ROOM];
+    err = (struct error){ 0 };
+    CHECK_OK(path_join(path, dir, name, &err), err);
+    CHECK_OK(file_write(path, bytes, len, &err), err);
+    return path;
+}
+
+/* Every document with a bar behind it, or what was said of the file. */
+static const char *read_all(const char *path, enum document_format format, int32_t eod)
+{
+    struct documents *docs;
+    struct document doc;
+    buf_clear(&said);
+    if (!documents_open(&docs, path, format, 100, eod, &err)) {
+        while (documents_next(docs, &doc, &err)) {
+            buf_put(&said, doc.text ? doc.text : "", doc.len);
+            for (size_t i = 0; i < doc.n_ids; i++) buf_printf(&said, "%d ", doc.ids[i]);
+            buf_puts(&said, "|");
+        }
+        CHECK(err.status || documents_done(docs) == documents_size(docs), "not read to the end");
+        documents_close(docs);
+    }
+    return err.status ? err.text : said.bytes ? said.bytes : "";
+}
+
+static void says(const char *line, const char *text)
+{
+    const char *path = put("one.jsonl", line, strlen(line));
+    CHECK_STR(read_all(path, DOCUMENT_JSONL, -1), text);
+}
+
+static void refuses(const char *line, const char *sentence)
+{
+    const char *path = put("one.jsonl", line, strlen(line));
+    const char *text = read_all(path, DOCUMENT_JSONL, -1);
+    CHECK(err.status == E_INPUT && strstr(text, sentence), "%s: %s", line, text);
+}
+
+/* ---- jsonl ------------------------------------------------------------------------------------ */
+
+/* What Python reads and other members may hold; the line before and behind is not touched by it. */
+static void test_other_members(void)
+{
+    static const char *const others[] = {
+        "12345678901234567890",
+        "-12345678901234567890123456789012345678901234567890",
+        "1e999",
+        "[NaN, Infinity, -Infinity, 1e-999, -1.5E+3]",
+        "{\"a\": 1, \"a\": 2}",
+        "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
+        "\"\\u0000\"",
+        "\"\\udc00 \\\" NaN\"",
+        "null",
+    };
+    char line[512];
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        snprintf(line, sizeof line, "{\"x\":%s,\"text\":\"NaN\\\\\"}\n{\"text\":\"b\",\"x\":%s}\n",
+                 others[i], others[i]);
+        says(line, "NaN\\|b|");
+    }
+    says("{\"text\":\"a\",\"text\":\"b\"}", "b|");
+}
+
+static void test_odd_text(void)
+{
+    const char *path = put("nul.jsonl", "{\"text\":\"a\\u0000b\"}", 19);
+    read_all(path, DOCUMENT_JSONL, -1);
+    CHECK(!err.status && said.len == 4 && !memcmp(said.bytes, "a\0b|", 4), "%s", err.text);
+
+    says("{\"text\":\"\\ud83d \\ud83d\\ude00 \\ude00\\ud83d\\ud83d\\ude00\"}",
+         "\xef\xbf\xbd \xf0\x9f\x98\x80 \xef\xbf\xbd\xef\xbf\xbd\xf0\x9f\x98\x80|");
+    says("{\"text\":\"\\\\ud83d\",\"x\":NaN}", "\\ud83d|");
+}
+
+static void test_no_json(void)
+{
+    refuses("{\"text\":\"a\"}\n{\"text\":NaN}", "line 2: text: is missing");
+    refuses("{\"text\":\"a\",\"x\":nan}", "line 1: not JSON");
+    refuses("{\"text\":\"a\",\"x\":NaN", "line 1: not JSON");
+    refuses("{\"text\":\"a\",\"x\":99999999999999999999", "line 1: not JSON");
+    refuses("{\"text\":\"a\",\"x\":99999999999999999999x}", "line 1: not JSON");
+    refuses("{\"text\":\"\\ud83d", "line 1: not JSON");
+    refuses("{\"text\":\"\\", "line 1: not JSON");
+    refuses("{\"text\":\"\xff\"}", "line 1: not JSON");
+}
+
+int main(void)
+{
+    CHECK(mkdtemp(dir), "mkdtemp");
+    buf_init(&said, 1 << 20);
+    test_other_members();
+    test_odd_text();
+    test_no_json();
+    buf_release(&said);
+    err = (struct error){ 0 };
+    CHECK_OK(dir_remove(dir, &err), err);
+    puts("ok documents");
+    return 0;
+}
