@@ -87,7 +87,7 @@ static void no_descendants(void)
 {
     run("sleep 100 & echo $!", "");
     int pid = atoi(said);
-    for (int i = 0; i < 200 && !kill(pid, 0); i++) usleep(10000);
+    for (int i = 0; i < 1000 && !kill(pid, 0); i++) usleep(10000);
     char stat[64], state = 'X';
     snprintf(stat, sizeof stat, "/proc/%d/stat", pid);
     FILE *file = fopen(stat, "r");
