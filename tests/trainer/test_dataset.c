@@ -71,7 +71,7 @@ static void test_documents(void)
     put("good.jsonl", lines, strlen(lines));
     CHECK_INT(count("good.jsonl", DOCUMENT_JSONL, &err), 3);
 
-    put("bad.jsonl", "{\"text\":\"a\"}\n{\"txt\":1}\n", 24);
+    put("bad.jsonl", "{\"text\":\"a\"}\n{\"txt\":1}\n", 23);
     count("bad.jsonl", DOCUMENT_JSONL, &err);
     CHECK(err.status == E_INPUT && strstr(err.text, "line 2: text: is missing"), "%s", err.text);
     err = (struct error){ 0 };

@@ -96,6 +96,38 @@ static void test_no_json(void)
     refuses("{\"text\":\"\xff\"}", "line 1: not JSON");
 }
 
+/* ---- what is no text, and what stands in front of it --------------------------------------------- */
+
+static void refuses_file(const char *bytes, size_t len, const char *sentence)
+{
+    for (int format = DOCUMENT_TEXT; format <= DOCUMENT_JSONL; format++) {
+        const char *text = read_all(put("no_text", bytes, len), (enum document_format)format, -1);
+        CHECK(err.status == E_INPUT && strstr(text, sentence), "'%s' lacks '%s'", text, sentence);
+        CHECK(strstr(text, "/no_text "), "no name in '%s'", text);
+    }
+}
+
+static void test_no_text(void)
+{
+    refuses_file("\xfd" "7zXZ\0\0", 7, "is packed; unpack it first: xz -dk FILE");
+    refuses_file("\x1f\x8b\x08", 3, "gunzip -k FILE");
+    refuses_file("\x28\xb5\x2f\xfd..", 6, "zstd -d FILE");
+    refuses_file("BZh91AY&SY...", 13, "bunzip2 -k FILE");
+    refuses_file("PK\3\4..", 6, "unzip FILE");
+    refuses_file("\xff\xfe{\0", 4, "is in UTF-16; make it UTF-8 first: iconv -f UTF-16");
+    refuses_file("\xfe\xff\0{", 4, "is in UTF-16");
+    refuses_file("{\0}\0", 4, "has NUL bytes, as no text has; if it is in UTF-16");
+}
+
+static void test_byte_order_mark(void)
+{
+    const char *path = put("bom.jsonl", "\xef\xbb\xbf{\"text\":\"a\"}", 15);
+    CHECK_STR(read_all(path, DOCUMENT_JSONL, -1), "a|");
+    CHECK_STR(read_all(path, DOCUMENT_TEXT, -1), "{\"text\":\"a\"}|");
+    CHECK_STR(read_all(put("bom.txt", "\xef\xbb\xbf\n", 4), DOCUMENT_TEXT, -1), "");
+    CHECK_STR(read_all(put("empty.txt", "", 0), DOCUMENT_TEXT, -1), "");
+}
+
 int main(void)
 {
     CHECK(mkdtemp(dir), "mkdtemp");
@@ -103,6 +135,8 @@ int main(void)
     test_other_members();
     test_odd_text();
     test_no_json();
+    test_no_text();
+    test_byte_order_mark();
     buf_release(&said);
     err = (struct error){ 0 };
     CHECK_OK(dir_remove(dir, &err), err);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include "search/base/field.h"
 #include "trainer/data/loose_json.h"
+#include "trainer/data/text_file.h"
 #include "trainer/data/tokenizer.h"
 
 const char *const document_formats[] = { "text", "jsonl", "llmc", "nanogpt", "megatron", NULL };
@@ -37,7 +38,8 @@ enum status documents_open(struct documents **out, const char *path, enum docume
     if (is_tokens(format)) {
         static const enum shard_format formats[] = { SHARD_LLMC, SHARD_NANOGPT, SHARD_MEGATRON };
         if (shard_open(&d->shard, path, formats[format - DOCUMENT_LLMC], err)) goto failed;
-    } else if (file_map_open(&d->map, path, err))
+    } else if (file_map_open(&d->map, path, err) ||
+               text_file_start(&d->at, d->map.bytes, d->map.len, path, err))
         goto failed;
     return OK;
 failed:

@@ -16,6 +16,8 @@
  *               passed over
  *     llmc, nanogpt, megatron   token shards: a document ends with the id `eod`
  *
+ * Text and jsonl are UTF-8: text_file.h says what is refused.
+ *
  * The file is mapped; memory is one document. What cannot be read is E_INPUT with
  * the file and the line.
  */
