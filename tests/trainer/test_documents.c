@@ -48,6 +48,36 @@ static void refuses(const char *line, const char *sentence)
     CHECK(err.status == E_INPUT && strstr(text, sentence), "%s: %s", line, text);
 }
 
+/* ---- text -------------------------------------------------------------------------------------- */
+
+static int count(const struct buf *text)
+{
+    int n = 0;
+    for (const char *at = read_all(put("text", text->bytes, text->len), DOCUMENT_TEXT, -1);
+         (at = strchr(at, '|')); at++) {
+        CHECK(!strchr("\r\n", at[1]) || !at[1], "a document begins with an empty line");
+        n++;
+    }
+    return n;
+}
+
+/* A gap is a gap, however lines end; 30 paragraphs of 50 lines. */
+static void test_line_ends(void)
+{
+    struct buf text[2];
+    for (int crlf = 0; crlf < 2; crlf++) {
+        const char *end = crlf ? "\r\n" : "\n";
+        buf_init(&text[crlf], 1 << 20);
+        buf_printf(&text[crlf], "%s%s", end, end);
+        for (int i = 0; i < 30 * 50; i++)
+            buf_printf(&text[crlf], "line %d has a length of one hundred letters%40s%s%s%s", i, "",
+                       end, i % 50 == 49 ? end : "", i % 100 == 99 ? end : "");
+    }
+    CHECK_INT(count(&text[0]), 30);
+    CHECK_INT(count(&text[1]), 30);
+    buf_release(&text[0]), buf_release(&text[1]);
+}
+
 /* ---- jsonl ------------------------------------------------------------------------------------ */
 
 /* What Python reads and other members may hold; the line before and behind is not touched by it. */
@@ -132,6 +162,7 @@ int main(void)
 {
     CHECK(mkdtemp(dir), "mkdtemp");
     buf_init(&said, 1 << 20);
+    test_line_ends();
     test_other_members();
     test_odd_text();
     test_no_json();

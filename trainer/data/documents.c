@@ -70,6 +70,13 @@ static size_t whole_letters(const char *text, size_t n)
     return end;
 }
 
+/* The bytes of the line end that `text` begins with: 0, 1 or 2. */
+static size_t line_end(const char *text, size_t len)
+{
+    if (len && *text == '\n') return 1;
+    return len > 1 && text[0] == '\r' && text[1] == '\n' ? 2 : 0;
+}
+
 /* How many of the `len` bytes from `text` on are one document. */
 static size_t cut_text(const char *text, size_t len)
 {
@@ -81,7 +88,7 @@ static size_t cut_text(const char *text, size_t len)
         else
             end = (size_t)(newline - text) + 1;
         if (end > CUT_ANYWHERE) return whole_letters(text, CUT_ANYWHERE);
-        bool gap = end < len && text[end] == '\n';
+        bool gap = line_end(text + end, len - end) > 0;
         if (end >= CUT_AT_LINE || (gap && end >= CUT_AT_GAP)) return end;
     }
     return len;
@@ -90,7 +97,7 @@ static size_t cut_text(const char *text, size_t len)
 static bool next_text(struct documents *d, struct document *out)
 {
     const char *text = (const char *)d->map.bytes;
-    while (d->at < d->map.len && text[d->at] == '\n') d->at++;
+    for (size_t n = 1; n; d->at += n) n = line_end(text + d->at, d->map.len - d->at);
     if (d->at == d->map.len) return false;
     *out = (struct document){ .text = text + d->at,
                               .len = cut_text(text + d->at, d->map.len - d->at) };
