@@ -92,17 +92,6 @@ static void test_shards(void)
     put("nano.bin", ids16, sizeof ids16);
     CHECK_INT(count("nano.bin", DOCUMENT_NANOGPT, &err), 2);
 
-    unsigned char idx[34] = "MMIDIDX";
-    idx[9] = 1;
-    idx[17] = 8;
-    put("mega.bin", ids16, sizeof ids16);
-    put("mega.idx", idx, sizeof idx);
-    CHECK_INT(count("mega.bin", DOCUMENT_MEGATRON, &err), 2);
-    idx[17] = 7;
-    put("mega.idx", idx, sizeof idx);
-    CHECK(count("mega.bin", DOCUMENT_MEGATRON, &err) < 0 && strstr(err.text, "type code 7"), "%s",
-          err.text);
-
     err = (struct error){ 0 };
     CHECK(shard_open(&shard, at("nano.bin"), SHARD_LLMC, &err) == E_INPUT, "short header accepted");
     unsigned char llmc[1024 + 4] = { 0x88, 0xd8, 0x34, 0x01, 1, 0, 0, 0, 3, 0, 0, 0 };

@@ -158,6 +158,77 @@ static void test_byte_order_mark(void)
     CHECK_STR(read_all(put("empty.txt", "", 0), DOCUMENT_TEXT, -1), "");
 }
 
+/* ---- Megatron's index ------------------------------------------------------------------------------ */
+
+struct index {
+    int code, n_lengths, n_marks;
+    int32_t length[4];
+    int64_t offset[4], mark[4];
+};
+
+/* Eleven ids of two bytes; 9 ends a document. */
+static const struct index plain = { 8, 4, 4, { 3, 2, 4, 2 }, { 0, 6, 10, 18 }, { 0, 1, 3, 4 } };
+
+static const char *read_index(struct index x, size_t cut)
+{
+    static const unsigned char ids[22] = { 1, 0, 2, 0, 3, 0, 4, 0, 9, 0, 5,
+                                           0, 9, 0, 6, 0, 7, 0, 8, 0, 9, 0 };
+    static const char magic[9] = "MMIDIDX";
+    unsigned char idx[256];
+    uint64_t words[2] = { (uint64_t)x.n_lengths, (uint64_t)x.n_marks }, version = 1;
+    size_t n = 0;
+#define PUT(from, bytes) (memcpy(idx + n, from, bytes), n += bytes)
+    PUT(magic, 9);
+    PUT(&version, 8);
+    idx[n++] = (unsigned char)x.code;
+    PUT(words, 16);
+    PUT(x.length, 4 * (size_t)x.n_lengths);
+    PUT(x.offset, 8 * (size_t)x.n_lengths);
+    PUT(x.mark, 8 * (size_t)x.n_marks);
+#undef PUT
+    put("m.idx", idx, n - cut);
+    return read_all(put("m.bin", ids, sizeof ids), DOCUMENT_MEGATRON, 9);
+}
+
+/* Ended by an id, by the index or by both, which is one end. */
+static void test_index(void)
+{
+    struct index x = plain;
+    CHECK_STR(read_index(x, 0), "1 2 3 |4 |5 |6 7 |8 |");
+    x.mark[1] = x.mark[2] = 0; /* two without a sequence */
+    CHECK_STR(read_index(x, 0), "1 2 3 4 |5 |6 7 8 |");
+    x = plain, x.n_marks = 1;
+    CHECK_STR(read_index(x, 0), "1 2 3 |4 |5 |6 7 |8 |");
+    x = plain, x.n_marks = 2;
+    CHECK_STR(read_index(x, 0), "1 2 3 |4 |5 |6 7 |8 |");
+    x = plain, x.n_marks = 0;
+    CHECK_STR(read_index(x, 0), "1 2 3 |4 |5 |6 7 |8 |");
+    x = plain, x.n_marks = 2, x.mark[1] = 3;
+    CHECK_STR(read_index(x, 0), "1 2 3 4 |5 |6 7 |8 |");
+}
+
+static void refuses_index(struct index x, size_t cut, const char *sentence)
+{
+    const char *text = read_index(x, cut);
+    CHECK(err.status == E_INPUT && strstr(text, sentence), "'%s' lacks '%s'", text, sentence);
+}
+
+static void test_bad_index(void)
+{
+    struct index x = plain;
+    refuses_index(x, 1, "too few for 4 sequences and 4 documents");
+    refuses_index(x, 81, "is not a Megatron index");
+    x.code = 7, refuses_index(x, 0, "type code 7");
+    x.code = 4, refuses_index(x, 0, "ids take 4 bytes, the shard has 22");
+    x = plain, x.length[3] = 1, refuses_index(x, 0, "its sequences have 10 ids, the shard 11");
+    x = plain, x.length[3] = 3, refuses_index(x, 0, "sequence 3 does not lie");
+    x = plain, x.length[1] = -1, refuses_index(x, 0, "sequence 1 does not lie");
+    x = plain, x.offset[2] = 11, refuses_index(x, 0, "sequence 2 does not lie");
+    x = plain, x.mark[2] = 0, refuses_index(x, 0, "document 2 does not begin");
+    x = plain, x.mark[3] = 5, refuses_index(x, 0, "document 3 does not begin");
+    x = plain, x.mark[0] = 1, refuses_index(x, 0, "document 0 does not begin");
+}
+
 int main(void)
 {
     CHECK(mkdtemp(dir), "mkdtemp");
@@ -168,6 +239,8 @@ int main(void)
     test_no_json();
     test_no_text();
     test_byte_order_mark();
+    test_index();
+    test_bad_index();
     buf_release(&said);
     err = (struct error){ 0 };
     CHECK_OK(dir_remove(dir, &err), err);

@@ -17,6 +17,7 @@ struct documents {
     size_t at, line;
     json_t *json; /* of the document given out last */
     struct shard shard;
+    uint64_t n_ends, end; /* asked of the shard so far, and the last of them */
     int vocab_size;
     int32_t eod;
     struct ids ids;
@@ -152,7 +153,13 @@ static bool next_line(struct documents *d, struct document *out, struct error *e
 
 /* ---- token shards --------------------------------------------------------------------- */
 
-/* Ids up to the next `eod`, which is left out. */
+static bool is_end(struct documents *d)
+{
+    while (d->end < d->at) d->end = shard_document_end(&d->shard, d->n_ends++);
+    return d->end == d->at;
+}
+
+/* Ids up to the next `eod`, which is left out, or the end that the index tells. */
 static bool next_ids(struct documents *d, struct document *out, struct error *err)
 {
     d->ids.n = 0;
@@ -165,7 +172,7 @@ static bool next_ids(struct documents *d, struct document *out, struct error *er
         d->at++;
         if (id != d->eod) ids_put(&d->ids, id);
         bool full = d->ids.n == DOCUMENT_MAX_BYTES / sizeof id;
-        if (d->ids.n && (id == d->eod || full || d->at == d->shard.n)) break;
+        if (d->ids.n && (id == d->eod || full || is_end(d))) break;
     }
     *out = (struct document){ .ids = d->ids.id, .n_ids = d->ids.n };
     return d->ids.n > 0;
