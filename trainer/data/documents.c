@@ -5,6 +5,7 @@
 #include <string.h>
 #include "search/base/field.h"
 #include "trainer/data/loose_json.h"
+#include "trainer/data/text_file.h"
 #include "trainer/data/tokenizer.h"
 
 const char *const document_formats[] = { "text", "jsonl", "llmc", "nanogpt", "megatron", NULL };
@@ -16,6 +17,7 @@ struct documents {
     size_t at, line;
     json_t *json; /* of the document given out last */
     struct shard shard;
+    uint64_t n_ends, end; /* asked of the shard so far, and the last of them */
     int vocab_size;
     int32_t eod;
     struct ids ids;
@@ -37,7 +39,8 @@ enum status documents_open(struct documents **out, const char *path, enum docume
     if (is_tokens(format)) {
         static const enum shard_format formats[] = { SHARD_LLMC, SHARD_NANOGPT, SHARD_MEGATRON };
         if (shard_open(&d->shard, path, formats[format - DOCUMENT_LLMC], err)) goto failed;
-    } else if (file_map_open(&d->map, path, err))
+    } else if (file_map_open(&d->map, path, err) ||
+               text_file_start(&d->at, d->map.bytes, d->map.len, path, err))
         goto failed;
     return OK;
 failed:
@@ -68,6 +71,13 @@ static size_t whole_letters(const char *text, size_t n)
     return end;
 }
 
+/* The bytes of the line end that `text` begins with: 0, 1 or 2. */
+static size_t line_end(const char *text, size_t len)
+{
+    if (len && *text == '\n') return 1;
+    return len > 1 && text[0] == '\r' && text[1] == '\n' ? 2 : 0;
+}
+
 /* How many of the `len` bytes from `text` on are one document. */
 static size_t cut_text(const char *text, size_t len)
 {
@@ -79,7 +89,7 @@ static size_t cut_text(const char *text, size_t len)
         else
             end = (size_t)(newline - text) + 1;
         if (end > CUT_ANYWHERE) return whole_letters(text, CUT_ANYWHERE);
-        bool gap = end < len && text[end] == '\n';
+        bool gap = line_end(text + end, len - end) > 0;
         if (end >= CUT_AT_LINE || (gap && end >= CUT_AT_GAP)) return end;
     }
     return len;
@@ -88,7 +98,7 @@ static size_t cut_text(const char *text, size_t len)
 static bool next_text(struct documents *d, struct document *out)
 {
     const char *text = (const char *)d->map.bytes;
-    while (d->at < d->map.len && text[d->at] == '\n') d->at++;
+    for (size_t n = 1; n; d->at += n) n = line_end(text + d->at, d->map.len - d->at);
     if (d->at == d->map.len) return false;
     *out = (struct document){ .text = text + d->at,
                               .len = cut_text(text + d->at, d->map.len - d->at) };
@@ -143,7 +153,13 @@ static bool next_line(struct documents *d, struct document *out, struct error *e
 
 /* ---- token shards --------------------------------------------------------------------- */
 
-/* Ids up to the next `eod`, which is left out. */
+static bool is_end(struct documents *d)
+{
+    while (d->end < d->at) d->end = shard_document_end(&d->shard, d->n_ends++);
+    return d->end == d->at;
+}
+
+/* Ids up to the next `eod`, which is left out, or the end that the index tells. */
 static bool next_ids(struct documents *d, struct document *out, struct error *err)
 {
     d->ids.n = 0;
@@ -156,7 +172,7 @@ static bool next_ids(struct documents *d, struct document *out, struct error *er
         d->at++;
         if (id != d->eod) ids_put(&d->ids, id);
         bool full = d->ids.n == DOCUMENT_MAX_BYTES / sizeof id;
-        if (d->ids.n && (id == d->eod || full || d->at == d->shard.n)) break;
+        if (d->ids.n && (id == d->eod || full || is_end(d))) break;
     }
     *out = (struct document){ .ids = d->ids.id, .n_ids = d->ids.n };
     return d->ids.n > 0;

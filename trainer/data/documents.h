@@ -14,7 +14,10 @@
  *     jsonl     one object a line, read as in loose_json.h; the document is its string
  *               member "text", the other members are not looked at; empty lines are
  *               passed over
- *     llmc, nanogpt, megatron   token shards: a document ends with the id `eod`
+ *     llmc, nanogpt, megatron   token shards: a document ends with the id `eod`, and
+ *               where Megatron's index says so
+ *
+ * Text and jsonl are UTF-8: text_file.h says what is refused.
  *
  * The file is mapped; memory is one document. What cannot be read is E_INPUT with
  * the file and the line.

@@ -55,21 +55,97 @@ static enum status open_nanogpt(struct shard *s, struct error *err)
     return OK;
 }
 
-/* The index says how wide ids are: a code at byte 17, behind the magic and a version. */
-static enum status megatron_width(int *width, const char *path, struct error *err)
+/* ---- Megatron's index --------------------------------------------------------------
+ *
+ *     "MMIDIDX\0\0", u64 version 1, u8 code of the ids' type, u64 sequences S, u64 marks D,
+ *     i32 length[S], i64 byte offset in NAME.bin[S], i64 mark[D]
+ *
+ * Document i is the sequences mark[i]..mark[i+1]-1. Sequences behind the last mark, which
+ * not every writer sets, are documents each.
+ */
+enum { INDEX_HEADER = 34 };
+
+static uint64_t length(const struct shard *s, uint64_t i)
+{
+    return little(s->idx.bytes + INDEX_HEADER + 4 * i, 4);
+}
+
+static uint64_t offset(const struct shard *s, uint64_t i)
+{
+    return little(s->idx.bytes + INDEX_HEADER + 4 * s->n_sequences + 8 * i, 8);
+}
+
+static uint64_t mark(const struct shard *s, uint64_t i)
+{
+    return little(s->idx.bytes + INDEX_HEADER + 12 * s->n_sequences + 8 * i, 8);
+}
+
+uint64_t shard_document_end(const struct shard *s, uint64_t i)
+{
+    uint64_t next, last = s->n_marks ? s->n_marks - 1 : 0;
+    if (i < last)
+        next = mark(s, i + 1);
+    else
+        next = (s->n_marks ? mark(s, last) : 0) + (i - last) + 1;
+    return next < s->n_sequences ? offset(s, next) / (unsigned)s->width : s->n;
+}
+
+static enum status read_index_header(struct shard *s, struct error *err)
 {
     static const int bytes_of_code[] = { 0, 1, 1, 2, 4, 8, 0, 0, 2 };
-    struct file_map idx;
-    TRY(file_map_open(&idx, path, err));
-    *width = 0;
-    if (idx.len < 34 || memcmp(idx.bytes, "MMIDIDX\0\0", 9) || little(idx.bytes + 9, 8) != 1)
-        fail(err, E_INPUT, "%s is not a Megatron index of version 1", path);
-    else if (idx.bytes[17] < 9)
-        *width = bytes_of_code[idx.bytes[17]];
-    if (!err->status && !*width)
-        fail(err, E_INPUT, "%s: type code %d is not one of whole numbers", path, idx.bytes[17]);
-    file_map_close(&idx);
-    return err->status;
+    const unsigned char *h = s->idx.bytes;
+    if (s->idx.len < INDEX_HEADER || memcmp(h, "MMIDIDX\0\0", 9) || little(h + 9, 8) != 1)
+        return fail(err, E_INPUT, "is not a Megatron index of version 1");
+    s->width = h[17] < 9 ? bytes_of_code[h[17]] : 0;
+    if (!s->width)
+        return fail(err, E_INPUT, "type code %d is not one of whole numbers", h[17]);
+    s->n_sequences = little(h + 18, 8);
+    s->n_marks = little(h + 26, 8);
+    uint64_t room = s->idx.len - INDEX_HEADER;
+    if (s->n_sequences > room / 12 || s->n_marks > (room - 12 * s->n_sequences) / 8)
+        return fail(err, E_INPUT, "has %zu bytes, too few for %llu sequences and %llu documents",
+                    s->idx.len, (unsigned long long)s->n_sequences,
+                    (unsigned long long)s->n_marks);
+    return OK;
+}
+
+/* One behind the other, from the start of the ids to their end. */
+static enum status check_sequences(const struct shard *s, struct error *err)
+{
+    uint64_t at = 0;
+    for (uint64_t i = 0; i < s->n_sequences; i++) {
+        uint64_t n = length(s, i);
+        if (offset(s, i) != at * (unsigned)s->width || n > INT32_MAX || n > s->n - at)
+            return fail(err, E_INPUT, "sequence %llu does not lie where the one before it ends",
+                        (unsigned long long)i);
+        at += n;
+    }
+    if (at == s->n) return OK;
+    return fail(err, E_INPUT, "its sequences have %llu ids, the shard %llu",
+                (unsigned long long)at, (unsigned long long)s->n);
+}
+
+static enum status check_marks(const struct shard *s, struct error *err)
+{
+    for (uint64_t i = 0, before = 0; i < s->n_marks; i++) {
+        uint64_t now = mark(s, i);
+        if (now < before || now > s->n_sequences || (!i && now))
+            return fail(err, E_INPUT, "document %llu does not begin where the one before it ends",
+                        (unsigned long long)i);
+        before = now;
+    }
+    return OK;
+}
+
+static enum status read_index(struct shard *s, struct error *err)
+{
+    TRY(read_index_header(s, err));
+    if (s->map.len % (unsigned)s->width)
+        return fail(err, E_INPUT, "ids take %d bytes, the shard has %zu", s->width, s->map.len);
+    s->ids = s->map.bytes;
+    s->n = s->map.len / (unsigned)s->width;
+    TRY(check_sequences(s, err));
+    return check_marks(s, err);
 }
 
 static enum status open_megatron(struct shard *s, const char *path, struct error *err)
@@ -79,13 +155,11 @@ static enum status open_megatron(struct shard *s, const char *path, struct error
     if (n < 4 || n + 1 > PATH_ROOM || strcmp(path + n - 4, ".bin"))
         return fail(err, E_INPUT, "a Megatron shard is named NAME.bin, with NAME.idx beside it");
     snprintf(idx, sizeof idx, "%.*s.idx", (int)(n - 4), path);
-    TRY(megatron_width(&s->width, idx, err));
-    if (s->map.len % (unsigned)s->width)
-        return fail(err, E_INPUT, "its size is no multiple of %d", s->width);
-    s->ids = s->map.bytes;
-    s->n = s->map.len / (unsigned)s->width;
-    return OK;
+    TRY(file_map_open(&s->idx, idx, err));
+    return read_index(s, err) ? fail_in(err, "%.200s", idx) : OK;
 }
+
+/* ---- all --------------------------------------------------------------------------- */
 
 static enum status open_mapped(struct shard *s, const char *path, enum shard_format format,
                                struct error *err)
@@ -111,6 +185,7 @@ enum status shard_open(struct shard *shard, const char *path, enum shard_format 
 void shard_close(struct shard *shard)
 {
     file_map_close(&shard->map);
+    file_map_close(&shard->idx);
     *shard = (struct shard){ 0 };
 }
 

@@ -17,7 +17,8 @@
  *     [3] [4] number of ids, low and high 32 bits (0 in files that others wrote)
  *
  * Read as well: nanoGPT's (uint16 without a header) and Megatron's (NAME.bin with
- * NAME.idx beside it, ids of 1, 2, 4 or 8 bytes).
+ * NAME.idx beside it, ids of 1, 2, 4 or 8 bytes). Megatron's need not end a document
+ * with an id: the index says where documents end.
  */
 enum shard_format { SHARD_LLMC, SHARD_NANOGPT, SHARD_MEGATRON };
 
@@ -26,6 +27,8 @@ struct shard {
     const unsigned char *ids; /* little-endian */
     int width;                /* bytes of an id: 1, 2, 4 or 8 */
     uint64_t n;
+    struct file_map idx; /* Megatron's; len is 0 for the others */
+    uint64_t n_sequences, n_marks;
 };
 
 /* Refuses, with a sentence, lengths that do not fit the file. */
@@ -36,6 +39,10 @@ void shard_close(struct shard *shard); /* a zeroed one is fine */
 /* Ids at..at+n-1 into `out`. E_INPUT, naming the place, for an id outside 0..vocab_size-1. */
 enum status shard_read(const struct shard *shard, uint64_t at, size_t n, int vocab_size,
                        int32_t *out, struct error *err);
+
+/* Where document i ends by the index: the number of the id behind it. The last one, and the only
+ * one of a shard without an index, ends with the shard. */
+uint64_t shard_document_end(const struct shard *shard, uint64_t i);
 
 /* ---- writing our own ---- */
 

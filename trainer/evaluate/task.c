@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "trainer/data/loose_json.h"
+#include "trainer/data/text_file.h"
 
 /* Files to lines to items. */
 
@@ -165,20 +166,13 @@ static enum status read_plain(struct eval_items *items, struct text all, struct 
     return err->status;
 }
 
-static enum status check_packing(struct text all, const char *path, struct error *err)
-{
-    if (all.len >= 6 && !memcmp(all.at, "\xfd" "7zXZ", 6))
-        return fail(err, E_INPUT, "%.200s is packed; unpack it first: xz -dk FILE", path);
-    if (all.len >= 2 && !memcmp(all.at, "\x1f\x8b", 2))
-        return fail(err, E_INPUT, "%.200s is packed; unpack it first: gunzip -k FILE", path);
-    return OK;
-}
-
 static enum status read_text(struct source *s, struct eval_items *items, struct text all,
                              struct error *err)
 {
+    size_t mark;
+    TRY(text_file_start(&mark, all.at, all.len, s->path, err));
+    all.at += mark, all.len -= mark;
     struct text start = trim(all);
-    TRY(check_packing(all, s->path, err));
     if (start.len && *start.at == '[' && items->form != FORM_TEXT)
         return read_array(s, items, all, err);
     if (items->form == FORM_TEXT && (!start.len || *start.at != '{'))
