@@ -1,6 +1,7 @@
 /* Kind dataset: files become the dataset folder `result`. */
 #include <string.h>
 #include <time.h>
+#include "search/base/log.h"
 #include "trainer/data/tokenizer_train.h"
 #include "trainer/run.h"
 #include "trainer/stop.h"
@@ -73,6 +74,12 @@ static enum status open_tokenizer(struct tokenizer **out, const struct job *job,
         return tokenizer_train(out, spec, &job->tokenizer_train, &watch, err);
     else if (tokenizer_open(out, job->tokenizer_path, err))
         return fail_in(err, "tokenizer/path");
+    if ((*out)->eod >= 0) return OK;
+    tokenizer_find_end(*out, job->tokenizer_path);
+    if ((*out)->eod < 0)
+        log_warn("documents are joined without a separator, because %.200s names no end of text; "
+                 "put a tokenizer_config.json with its eos_token beside it",
+                 job->tokenizer_path);
     return OK;
 }
 
