@@ -89,7 +89,7 @@ static void write_tokenizer(const char *name)
     free(json);
 }
 
-/* Three documents of one byte and as many ends; what the job said on standard error, into `said`. */
+/* Three documents of one byte and as many ends; `said` is what the job said on standard error. */
 static void check_end(const char *tokenizer, int eod, char said[4096])
 {
     char files[1024], hf[1024], path[512];
@@ -107,7 +107,8 @@ static void check_end(const char *tokenizer, int eod, char said[4096])
     said[fread(said, 1, 4095, f)] = '\0';
     fclose(f);
     CHECK_INT(event_int(done, "tokens"), eod < 0 ? 3 : 6);
-    CHECK_INT(event_int(json_object_get(json_object_get(done, "dataset"), "tokenizer"), "eod"), eod);
+    CHECK_INT(event_int(json_object_get(json_object_get(done, "dataset"), "tokenizer"), "eod"),
+              eod);
     program_release(&p);
 }
 
@@ -115,7 +116,7 @@ static void test_end_of_document(void)
 {
     char said[4096];
     write_lines("one.jsonl", "x", 3);
-    write_tokenizer("<\xef\xbd\x9c" "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>");
+    write_tokenizer("<\xef\xbd\x9c\x65nd\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>");
     check_end("", 256, said);
     write_tokenizer("<stop>");
     check_end("", -1, said);

@@ -48,7 +48,7 @@ static void refuses(const char *line, const char *sentence)
     CHECK(err.status == E_INPUT && strstr(text, sentence), "%s: %s", line, text);
 }
 
-/* ---- text -------------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 static int count(const struct buf *text)
 {
@@ -78,7 +78,7 @@ static void test_line_ends(void)
     buf_release(&text[0]), buf_release(&text[1]);
 }
 
-/* ---- jsonl ------------------------------------------------------------------------------------ */
+/* ---- jsonl ----------------------------------------------------------------------------------- */
 
 /* What Python reads and other members may hold; the line before and behind is not touched by it. */
 static void test_other_members(void)
@@ -126,7 +126,7 @@ static void test_no_json(void)
     refuses("{\"text\":\"\xff\"}", "line 1: not JSON");
 }
 
-/* ---- what is no text, and what stands in front of it --------------------------------------------- */
+/* ---- what is no text, and what stands in front of it ----------------------------------------- */
 
 static void refuses_file(const char *bytes, size_t len, const char *sentence)
 {
@@ -139,7 +139,7 @@ static void refuses_file(const char *bytes, size_t len, const char *sentence)
 
 static void test_no_text(void)
 {
-    refuses_file("\xfd" "7zXZ\0\0", 7, "is packed; unpack it first: xz -dk FILE");
+    refuses_file("\xfd\x37zXZ\0\0", 7, "is packed; unpack it first: xz -dk FILE");
     refuses_file("\x1f\x8b\x08", 3, "gunzip -k FILE");
     refuses_file("\x28\xb5\x2f\xfd..", 6, "zstd -d FILE");
     refuses_file("BZh91AY&SY...", 13, "bunzip2 -k FILE");
@@ -158,7 +158,7 @@ static void test_byte_order_mark(void)
     CHECK_STR(read_all(put("empty.txt", "", 0), DOCUMENT_TEXT, -1), "");
 }
 
-/* ---- Megatron's index ------------------------------------------------------------------------------ */
+/* ---- Megatron's index ------------------------------------------------------------------------ */
 
 struct index {
     int code, n_lengths, n_marks;

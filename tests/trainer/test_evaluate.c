@@ -334,7 +334,8 @@ static void refuses_text(const char *form, const char *text, const char *sentenc
     refuses(form, text, strlen(text), sentence);
 }
 
-/* Behind a byte order mark: the members of items that no form asks for may be what Python lets pass; their samples are JSON. */
+/* Behind a byte order mark: the members of items that no form asks for may be what Python lets
+ * pass; their samples are JSON. */
 static void test_odd_members(void)
 {
     struct error err = { 0 };

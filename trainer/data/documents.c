@@ -98,7 +98,8 @@ static size_t cut_text(const char *text, size_t len)
 static bool next_text(struct documents *d, struct document *out)
 {
     const char *text = (const char *)d->map.bytes;
-    for (size_t n = 1; n; d->at += n) n = line_end(text + d->at, d->map.len - d->at);
+    for (size_t n = 1; n && d->at < d->map.len; d->at += n)
+        n = line_end(text + d->at, d->map.len - d->at);
     if (d->at == d->map.len) return false;
     *out = (struct document){ .text = text + d->at,
                               .len = cut_text(text + d->at, d->map.len - d->at) };

@@ -62,7 +62,10 @@ static void mend_string(struct mending *m)
 
 /* ---- numbers -------------------------------------------------------------------------------- */
 
-static bool is_word(char c) { return isalnum((unsigned char)c) || c == '-' || c == '+' || c == '.'; }
+static bool is_word(char c)
+{
+    return isalnum((unsigned char)c) || c == '-' || c == '+' || c == '.';
+}
 
 static bool is_beyond(const char *word, size_t n)
 {
@@ -116,6 +119,7 @@ json_t *loose_json_parse(const char *text, size_t len, size_t flags, bool *mende
     if (m.mended) json = json_loadb(m.out.bytes, m.out.len, flags, &at);
     *mended = json != NULL;
     buf_release(&m.out);
-    if (!json) fail(err, E_INPUT, "not JSON at line %d, column %d: %s", at.line, at.column, at.text);
+    if (!json)
+        fail(err, E_INPUT, "not JSON at line %d, column %d: %s", at.line, at.column, at.text);
     return json;
 }

@@ -7,8 +7,8 @@
 
 /*
  * JSON of corpora and benchmarks, which other people's programs wrote. More is let pass than
- * field_parse does, as Python's json lets it: of members of one name the last counts, nesting may be
- * 2048 deep, and these are mended:
+ * field_parse does, as Python's json lets it: of members of one name the last counts, nesting may
+ * be 2048 deep, and these are mended:
  *
  *     NaN, Infinity, -Infinity, numbers beyond int64 and double    null
  *     half of a surrogate pair (\ud83d)                            \ufffd

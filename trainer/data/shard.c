@@ -97,15 +97,13 @@ static enum status read_index_header(struct shard *s, struct error *err)
     if (s->idx.len < INDEX_HEADER || memcmp(h, "MMIDIDX\0\0", 9) || little(h + 9, 8) != 1)
         return fail(err, E_INPUT, "is not a Megatron index of version 1");
     s->width = h[17] < 9 ? bytes_of_code[h[17]] : 0;
-    if (!s->width)
-        return fail(err, E_INPUT, "type code %d is not one of whole numbers", h[17]);
+    if (!s->width) return fail(err, E_INPUT, "type code %d is not one of whole numbers", h[17]);
     s->n_sequences = little(h + 18, 8);
     s->n_marks = little(h + 26, 8);
     uint64_t room = s->idx.len - INDEX_HEADER;
     if (s->n_sequences > room / 12 || s->n_marks > (room - 12 * s->n_sequences) / 8)
         return fail(err, E_INPUT, "has %zu bytes, too few for %llu sequences and %llu documents",
-                    s->idx.len, (unsigned long long)s->n_sequences,
-                    (unsigned long long)s->n_marks);
+                    s->idx.len, (unsigned long long)s->n_sequences, (unsigned long long)s->n_marks);
     return OK;
 }
 
@@ -121,8 +119,8 @@ static enum status check_sequences(const struct shard *s, struct error *err)
         at += n;
     }
     if (at == s->n) return OK;
-    return fail(err, E_INPUT, "its sequences have %llu ids, the shard %llu",
-                (unsigned long long)at, (unsigned long long)s->n);
+    return fail(err, E_INPUT, "its sequences have %llu ids, the shard %llu", (unsigned long long)at,
+                (unsigned long long)s->n);
 }
 
 static enum status check_marks(const struct shard *s, struct error *err)

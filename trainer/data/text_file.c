@@ -8,13 +8,12 @@ static bool begins(const void *bytes, size_t len, const char *with, size_t n)
     return len >= n && !memcmp(bytes, with, n);
 }
 
-static enum status check_packing(const void *bytes, size_t len, const char *path,
-                                 struct error *err)
+static enum status check_packing(const void *bytes, size_t len, const char *path, struct error *err)
 {
     static const struct {
         const char *magic, *how;
         size_t n;
-    } packed[] = { { "\xfd" "7zXZ", "xz -dk", 6 },
+    } packed[] = { { "\xfd\x37zXZ", "xz -dk", 6 },
                    { "\x1f\x8b", "gunzip -k", 2 },
                    { "\x28\xb5\x2f\xfd", "zstd -d", 4 },
                    { "BZh91AY&SY", "bunzip2 -k", 10 },

@@ -52,7 +52,8 @@ static int32_t end_of_document(const struct bpe *bpe)
 {
     static const char *const names[] = {
         "<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>",
-        "<\xef\xbd\x9c" "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>" /* DeepSeek */
+        "<\xef\xbd\x9c\x65nd\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>" /* DeepSeek: end of
+                                                                                sentence */
     };
     int id = bpe->eos;
     for (size_t i = 0; id < 0 && i < sizeof names / sizeof *names; i++)
@@ -92,7 +93,7 @@ const struct bpe *tokenizer_bpe_of(const struct tokenizer *t)
     return t->encode == encode ? &state->bpe : NULL;
 }
 
-/* ---- what other files say ---------------------------------------------------------------------- */
+/* ---- what other files say ------------------------------------------------------------------ */
 
 enum { MAX_CONFIG = 16 << 20 };
 

@@ -8,8 +8,8 @@
 
 /*
  * The items of a task, read from its files. A file holds one JSON object a line, or one array of
- * them, read as in loose_json.h. Members that are not named here are not looked at. Packed files are
- * refused (text_file.h).
+ * them, read as in loose_json.h. Members that are not named here are not looked at. Packed files
+ * are refused (text_file.h).
  *
  *   pairs       {"choices": [{"context", "continuation"}, ...], "gold": 0}
  *   arc         {"question": {"stem", "choices": [{"text", "label"}]}, "answerKey"} (the original) or
