@@ -68,7 +68,7 @@
  *      "name": "gcide", "files": [{"path": "/f", "format": "text", "domain": null}],
  *      "tokenizer": {"kind": "bytes"}, {"kind": "hf", "path": "/tokenizer.json"} (or whatever
  *                   tokenizer_open takes; tokenizer_config.json beside it may name what ends
- *                   a document, tokenizer_find_end), or one trained on the files:
+ *                   a document, data/ends.h), or one trained on the files:
  *                   {"kind": "train", "vocab_size": 4096, "family": "smollm", "min_count": 2},
  *      "validation_fraction": 0.05
  *

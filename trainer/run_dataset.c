@@ -2,6 +2,7 @@
 #include <string.h>
 #include <time.h>
 #include "search/base/log.h"
+#include "trainer/data/ends.h"
 #include "trainer/data/tokenizer_train.h"
 #include "trainer/run.h"
 #include "trainer/stop.h"
@@ -75,8 +76,10 @@ static enum status open_tokenizer(struct tokenizer **out, const struct job *job,
     else if (tokenizer_open(out, job->tokenizer_path, err))
         return fail_in(err, "tokenizer/path");
     if ((*out)->eod >= 0) return OK;
-    tokenizer_find_end(*out, job->tokenizer_path);
-    if ((*out)->eod < 0)
+    struct ends ends;
+    ends_read(&ends, *out, job->tokenizer_path);
+    (*out)->eod = ends.eos;
+    if (ends.eos < 0)
         log_warn("documents are joined without a separator, because %.200s names no end of text; "
                  "put a tokenizer_config.json with its eos_token beside it",
                  job->tokenizer_path);

@@ -1,6 +1,5 @@
 #include "trainer/data/ends.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +7,7 @@
 #include "search/base/emit.h"
 #include "search/base/log.h"
 #include "trainer/data/bpe.h"
+#include "trainer/data/loose_json.h"
 #include "trainer/formats/file.h"
 #include "trainer/formats/gguf.h"
 
@@ -15,20 +15,19 @@ enum { MAX_CONFIG = 16 << 20 };
 
 /* ---- reading ------------------------------------------------------------------------------- */
 
-/* NULL where there is none. Numbers are read as doubles: transformers writes a model_max_length of
- * 10^30 for "any". */
+/* NULL where there is none. */
 static json_t *read_json(const char *dir, const char *name)
 {
     char path[PATH_ROOM], *text = NULL;
     size_t len;
-    json_error_t why;
+    bool mended; /* transformers writes a model_max_length of 10^30 for "any" */
     struct error err = { 0 };
     if (path_join(path, dir, name, &err) || file_read(&text, &len, path, MAX_CONFIG, &err)) {
         if (err.status != E_MISSING) log_warn("%s", err.text);
         return NULL;
     }
-    json_t *json = json_loadb(text, len, JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, &why);
-    if (!json) log_warn("%s: %s", path, why.text);
+    json_t *json = loose_json_parse(text, len, JSON_ALLOW_NUL, &mended, &err);
+    if (!json) log_warn("%s: %s", path, err.text);
     free(text);
     return json;
 }

@@ -58,10 +58,6 @@ struct tokenizer {
 enum status tokenizer_open(struct tokenizer **out, const char *path, struct error *err);
 void tokenizer_close(struct tokenizer *t); /* NULL is fine */
 
-/* Where the tokenizer itself does not name what ends a document, tokenizer_config.json may, in the
- * folder `path` or beside that file: eod becomes its eos_token, or stays -1. */
-void tokenizer_find_end(struct tokenizer *t, const char *path);
-
 enum { TOKENIZER_MAX_FILE = 64 << 20 };
 
 /* ---- the kinds ---- */

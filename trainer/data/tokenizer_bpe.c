@@ -1,10 +1,7 @@
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "trainer/data/bpe_json.h"
-#include "trainer/data/loose_json.h"
 #include "trainer/data/tokenizer.h"
 #include "trainer/formats/file.h"
 
@@ -52,8 +49,7 @@ static int32_t end_of_document(const struct bpe *bpe)
 {
     static const char *const names[] = {
         "<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>",
-        "<\xef\xbd\x9c\x65nd\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>" /* DeepSeek: end of
-                                                                                sentence */
+        "<\xef\xbd\x9c\x65nd\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>", /* DeepSeek's */
     };
     int id = bpe->eos;
     for (size_t i = 0; id < 0 && i < sizeof names / sizeof *names; i++)
@@ -91,47 +87,4 @@ const struct bpe *tokenizer_bpe_of(const struct tokenizer *t)
 {
     const struct state *state = t->state;
     return t->encode == encode ? &state->bpe : NULL;
-}
-
-/* ---- what other files say ------------------------------------------------------------------ */
-
-enum { MAX_CONFIG = 16 << 20 };
-
-/* The folder itself, or the one that the file lies in. */
-static void folder_of(char dir[PATH_ROOM], const char *path)
-{
-    struct stat st;
-    snprintf(dir, PATH_ROOM, "%s", path);
-    if (!stat(path, &st) && S_ISDIR(st.st_mode)) return;
-    char *slash = strrchr(dir, '/');
-    if (slash)
-        slash[1] = '\0';
-    else
-        strcpy(dir, ".");
-}
-
-static enum status read_config(char **out, size_t *len, const char *path, struct error *err)
-{
-    char dir[PATH_ROOM], file[PATH_ROOM];
-    folder_of(dir, path);
-    TRY(path_join(file, dir, "tokenizer_config.json", err));
-    return file_read(out, len, file, MAX_CONFIG, err);
-}
-
-/* The token is a string, or an object with its content. */
-void tokenizer_find_end(struct tokenizer *t, const char *path)
-{
-    const struct bpe *bpe = tokenizer_bpe_of(t);
-    struct error ignored = { 0 };
-    char *text;
-    size_t len;
-    bool mended;
-    if (!bpe || t->eod >= 0 || read_config(&text, &len, path, &ignored)) return;
-    json_t *json = loose_json_parse(text, len, 0, &mended, &ignored);
-    json_t *token = json_object_get(json, "eos_token");
-    if (json_is_object(token)) token = json_object_get(token, "content");
-    const char *name = json_string_value(token);
-    if (name) t->eod = bpe_vocab_find(&bpe->vocab, name, strlen(name));
-    json_decref(json);
-    free(text);
 }
