@@ -131,7 +131,7 @@ static void stops_while_resting(void)
 /* A half-made cluster is made again. */
 static void starts_over(void)
 {
-    char fresh[256], command[600];
+    char fresh[256], command[1024];
     stop();
     snprintf(fresh, sizeof fresh, "%s", path_of("data.new"));
     snprintf(command, sizeof command, "rm -rf %s && mkdir -m 700 %s && touch %s/PG_VERSION",
